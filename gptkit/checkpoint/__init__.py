@@ -1,0 +1,37 @@
+"""Checkpoint folders: written complete or not at all, verified byte for byte, never unpickled.
+
+What is imported here needs no torch; `gptkit.checkpoint.store` turns tensors into files and back.
+"""
+
+from gptkit.checkpoint.folder import SaveError, require_space
+from gptkit.checkpoint.names import step_name, step_of
+from gptkit.checkpoint.pointers import point, pointed
+from gptkit.checkpoint.retention import Retention
+from gptkit.checkpoint.search import (
+    CheckpointEntry,
+    Found,
+    abandon_newer,
+    best_verified,
+    checkpoints,
+    newest_usable,
+    newest_verified,
+)
+from gptkit.checkpoint.verify import verify
+
+__all__ = [
+    "CheckpointEntry",
+    "Found",
+    "Retention",
+    "SaveError",
+    "abandon_newer",
+    "best_verified",
+    "checkpoints",
+    "newest_usable",
+    "newest_verified",
+    "point",
+    "pointed",
+    "require_space",
+    "step_name",
+    "step_of",
+    "verify",
+]

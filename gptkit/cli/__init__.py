@@ -1,0 +1,61 @@
+"""The command line: parse, call a recipe, print errors.
+
+Commands import what they need in their bodies: `gptkit --help` imports no torch.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import typer
+
+from gptkit import __version__
+from gptkit.cli import config, evaluate, prepare, sample, tokenizer, train
+from gptkit.errors import GptkitError
+
+app = typer.Typer(
+    name="gptkit",
+    help="Train, evaluate and sample small GPT language models from one YAML file.",
+    epilog="Start with: gptkit train quickstart",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("train")(train.train)
+app.command("sample")(sample.sample)
+app.command("eval")(evaluate.evaluate)
+app.command("prepare")(prepare.prepare)
+app.add_typer(tokenizer.app, name="tokenizer")
+app.add_typer(config.app, name="config")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gptkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(
+        False,
+        "--version",
+        callback=_print_version,
+        is_eager=True,
+        help="Print the version and end.",
+    ),
+) -> None:
+    """Train, evaluate and sample small GPT language models from one YAML file."""
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend become one message and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Text of any language must print, also into a pipe on Windows or under LANG=C.
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    try:
+        app()
+    except GptkitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

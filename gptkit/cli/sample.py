@@ -1,0 +1,91 @@
+"""gptkit sample."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from gptkit.cli.options import AllowPlugins, Checkpoint, Json, Run
+
+
+def sample(
+    run: Run = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Text to go on from; -: read it from standard input."),
+    ] = None,
+    prompt_file: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="File with the prompt; -: standard input."),
+    ] = None,
+    max_new_tokens: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Tokens of a sample.")
+    ] = 200,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="0: always the likeliest token; 1: as learned.")
+    ] = 0.8,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Only the K likeliest tokens.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Only the likeliest tokens that hold this probability.")
+    ] = None,
+    min_p: Annotated[
+        float | None, typer.Option(help="Only tokens at least this likely, next to the likeliest.")
+    ] = None,
+    repetition_penalty: Annotated[
+        float, typer.Option(help="Above 1: tokens that were there become less likely.")
+    ] = 1.0,
+    stop: Annotated[
+        list[str] | None, typer.Option(metavar="STR", help="End before this text; repeatable.")
+    ] = None,
+    ignore_eos: Annotated[
+        bool, typer.Option("--ignore-eos", help="Go on after end-of-text.")
+    ] = False,
+    num_samples: Annotated[int, typer.Option(min=1, metavar="N", help="Samples.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same samples.")] = 1337,
+    on_overflow: Annotated[
+        Literal["slide", "stop"],
+        typer.Option(
+            metavar="slide|stop", help="Past the context: read its last half again, or end."
+        ),
+    ] = "slide",
+    no_echo: Annotated[
+        bool, typer.Option("--no-echo", help="Print the continuation without the prompt.")
+    ] = False,
+    json: Json = False,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="Ask for prompts until Ctrl-D.")
+    ] = False,
+    checkpoint: Checkpoint = None,
+    allow_plugins: AllowPlugins = False,
+) -> None:
+    """Let a trained model write."""
+    from gptkit.recipes.sample import SampleRequest, run_sample
+    from gptkit.recipes.writing import WritingOptions
+
+    options: WritingOptions = {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+        "seed": seed,
+        "stop": tuple(stop or ()),
+        "ignore_eos": ignore_eos,
+        "on_overflow": on_overflow,
+    }
+    run_sample(
+        run,
+        SampleRequest(
+            prompt=prompt,
+            prompt_file=prompt_file,
+            options=options,
+            num_samples=num_samples,
+            echo=not no_echo,
+            as_json=json,
+            interactive=interactive,
+        ),
+        checkpoint=checkpoint,
+        allow_plugins=allow_plugins,
+    )

@@ -1,0 +1,61 @@
+"""`RunConfig`: everything a run depends on, and the rules that hold between its sections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from gptkit.data.config import DataConfig
+from gptkit.loggers.config import LOGGERS
+from gptkit.model.config import ModelConfig
+from gptkit.runtime.config import RuntimeConfig
+from gptkit.section import Section
+from gptkit.training.config import TrainingConfig
+from gptkit.training.optimizer_config import OPTIMIZERS, AdamWConfig
+from gptkit.training.schedules import SCHEDULES, ScheduleConfig, WSDConfig
+
+
+class RunConfig(Section):
+    """Everything a run depends on; saved, resolved, with every checkpoint."""
+
+    run_dir: Path | None = None
+    """Folder of the run; null: runs/NAME, NAME-2, ... after the config's file name."""
+    data: DataConfig
+    model: ModelConfig = ModelConfig()
+    optimizer: Annotated[Section, OPTIMIZERS] = AdamWConfig()
+    schedule: Annotated[Section, SCHEDULES] = WSDConfig()
+    training: TrainingConfig = TrainingConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+    loggers: tuple[Annotated[Section, LOGGERS], ...] = ()
+    """Trackers beside metrics.jsonl and the console, which are always on."""
+    plugins: tuple[Path, ...] = ()
+    """Python files, beside this config, that add variants to the choices."""
+
+    @model_validator(mode="after")
+    def _sections_fit_together(self) -> RunConfig:
+        problems = list(_schedule_problems(self))
+        if problems:
+            errors: list[dict[str, Any]] = [
+                {"type": "value_error", "loc": loc, "msg": what, "input": None}
+                for loc, what in problems
+            ]
+            raise PydanticCustomError("nested", "nested", {"errors": errors})
+        return self
+
+
+def _schedule_problems(config: RunConfig) -> list[tuple[tuple[str, ...], str]]:
+    schedule, max_steps = config.schedule, config.training.max_steps
+    if not isinstance(schedule, ScheduleConfig) or max_steps is None:
+        return []
+    warmup = schedule.warmup_steps or 0
+    if warmup and warmup >= max_steps:
+        what = f"({warmup}) must be less than training.max_steps ({max_steps})"
+        return [(("schedule", "warmup_steps"), what)]
+    decay = schedule.decay_steps if isinstance(schedule, WSDConfig) else None
+    if decay is not None and warmup + decay > max_steps:
+        what = f"({decay}) and the warmup are more than training.max_steps ({max_steps})"
+        return [(("schedule", "decay_steps"), what)]
+    return []

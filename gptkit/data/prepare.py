@@ -1,0 +1,144 @@
+"""From a source to a folder of tokens, made once and found again.
+
+source ─> fingerprint ─> is data/prepared/text-1a2b3c4d5e6f there?  ─ yes ─> open it
+                             no ─> build it beside that place ─> rename ─> open it
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gptkit.data.build import Machine, build_dataset
+from gptkit.data.config import DataConfig
+from gptkit.data.dataset import Dataset, Lengths, open_dataset
+from gptkit.data.folders import (
+    is_unfinished,
+    prepared_folder,
+    publish_folder,
+    remove,
+    unfinished,
+)
+from gptkit.data.manifest import FORMAT_VERSION, json_sha256
+from gptkit.data.progress import Progress, Silent
+from gptkit.data.sources import TokensConfig, UrlConfig
+from gptkit.data.sources.source import check_source, source_identity, source_place
+from gptkit.data.sources.tokens import MANIFEST
+from gptkit.data.utf8 import Utf8Policy
+from gptkit.errors import DataError
+from gptkit.section import Section
+
+
+def check_data(config: DataConfig) -> None:
+    """Say what cannot work, without reading all text and without writing anything.
+
+    Raises: DataError, or ConfigError where an extra is missing.
+    """
+    check_source(config.source)
+
+
+def prepare_dataset(
+    config: DataConfig,
+    *,
+    cache_dir: Path | None = None,
+    min_train_tokens: int = 2,
+    progress: Progress | None = None,
+    machine: Machine = Machine(),
+) -> Dataset:
+    """Return the tokens that `config` describes, preparing them unless that was done before.
+
+    cache_dir: folder of the prepared datasets; None: `data/prepared`, or where GPTKIT_DATA says.
+    min_train_tokens: what one training window needs, context_length + 1.
+    Raises: DataError for text that cannot be read or is too short; nothing new is on disk then but
+    the file that a `url` named.
+    """
+    progress = progress or Silent()
+    lengths = Lengths(source_place(config.source), min_train_tokens)
+    if isinstance(config.source, TokensConfig):
+        config.source.check()
+        dataset = open_dataset(config.source.folder())
+        lengths.check(dataset.manifest)
+        return dataset
+    check_source(config.source)
+    fingerprint = data_fingerprint(config, progress)
+    folder = _folder(config, cache_dir or prepared_folder(), fingerprint)
+    found = _open_if_usable(folder, fingerprint)
+    if found is not None:
+        lengths.check(found.manifest)
+        return found
+    with unfinished(folder) as place:
+        place.mkdir(parents=True)
+        build_dataset(
+            config,
+            _readable(config.source, progress),
+            place,
+            fingerprint=fingerprint,
+            lengths=lengths,
+            progress=progress,
+            machine=machine,
+        )
+        publish_folder(place, folder, lambda path: _open_if_usable(path, fingerprint) is not None)
+    return open_dataset(folder)
+
+
+def prepared_path(config: DataConfig, cache_dir: Path | None = None) -> Path:
+    """Return the folder that `prepare_dataset` opens or makes for `config`.
+
+    Raises: DataError for a source that cannot be read.
+    """
+    if isinstance(config.source, TokensConfig):
+        return config.source.folder()
+    fingerprint = data_fingerprint(config, Silent())
+    return _folder(config, cache_dir or prepared_folder(), fingerprint)
+
+
+def clear(cache_dir: Path | None = None) -> list[Path]:
+    """Remove all prepared folders, unfinished ones too, and nothing else; return them.
+
+    Raises: DataError for a folder that does not go.
+    """
+    cache_dir = cache_dir or prepared_folder()
+    if not cache_dir.is_dir():
+        return []
+    folders = [
+        path
+        for path in sorted(cache_dir.iterdir())
+        if is_unfinished(path) or (path / MANIFEST).is_file()
+    ]
+    for path in folders:
+        remove(path)
+        if path.exists():
+            raise DataError(f"{path}: cannot be removed; is a run using it?")
+    return folders
+
+
+def data_fingerprint(config: DataConfig, progress: Progress) -> str:
+    """Return the hash of all that decides which tokens are made: text, settings, format."""
+    settings = config.model_dump(mode="json", exclude={"source", "documents"})
+    source = config.source
+    if isinstance(source, UrlConfig) and source.sha256 is None:
+        source = source.fetch(progress)
+    identity: dict[str, Any] = source_identity(source, Utf8Policy("replace"))
+    name = _name(config)
+    return json_sha256({"format": FORMAT_VERSION, "source": {**identity, "name": name}, **settings})
+
+
+def _readable(source: Section, progress: Progress) -> Section:
+    return source.fetch(progress) if isinstance(source, UrlConfig) else source
+
+
+def _folder(config: DataConfig, cache_dir: Path, fingerprint: str) -> Path:
+    return cache_dir / f"{_name(config)}-{fingerprint[:12]}"
+
+
+def _name(config: DataConfig) -> str:
+    return str(config.source.model_dump()["name"])
+
+
+def _open_if_usable(folder: Path, fingerprint: str) -> Dataset | None:
+    """Return the dataset in `folder`, or None where it is missing, damaged or of something else."""
+    try:
+        dataset = open_dataset(folder)
+    except DataError:
+        return None
+    return dataset if dataset.fingerprint == fingerprint else None

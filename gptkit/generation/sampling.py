@@ -1,0 +1,105 @@
+"""From logits to the next token: pure filters, applied in the order in which they stand here.
+
+Each filter takes logits (..., V) and returns them with the dropped tokens at -inf. Order and
+meaning are those of Hugging Face's logits processors, but top-k keeps exactly k of equal ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor
+
+from gptkit.errors import GptkitError
+from gptkit.generation.config import SamplingConfig
+
+
+def choose(
+    logits: Tensor, seen: Tensor, sampling: SamplingConfig, generators: Sequence[Generator]
+) -> Tensor:
+    """Return the next token of each row: (B, V) logits -> (B,) int64, on the CPU.
+
+    seen: (B, V) bool, tokens that the row holds already. Row i draws one number from generators[i],
+    none at temperature 0, where the likeliest token wins, and of equal ones the lowest id.
+
+    Raises: GptkitError, where logits are NaN.
+    """
+    logits = logits.float().cpu()
+    if logits.isnan().any():
+        raise GptkitError(
+            "the model's logits are NaN: its weights are broken, take another checkpoint"
+        )
+    if sampling.repetition_penalty != 1.0:
+        logits = penalise_repetition(logits, seen, sampling.repetition_penalty)
+    if sampling.temperature == 0:
+        return logits.argmax(dim=-1)
+    logits = apply_temperature(logits, sampling.temperature)
+    if sampling.top_k:
+        logits = keep_top_k(logits, sampling.top_k)
+    if sampling.top_p is not None and sampling.top_p < 1:
+        logits = keep_top_p(logits, sampling.top_p)
+    if sampling.min_p:
+        logits = keep_min_p(logits, sampling.min_p)
+    return draw(logits, torch.cat([torch.rand(1, generator=g) for g in generators]))
+
+
+def penalise_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
+    """Make the `seen` tokens less likely: divide positive logits by `penalty`, multiply others.
+
+    Reference: CTRL, arXiv:1909.05858, section 4.1.
+    """
+    return torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
+
+
+def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
+    """Divide the logits by a temperature above 0.
+
+    The largest becomes 0 first, so that a tiny temperature cannot send several to inf.
+    """
+    temperature = max(temperature, torch.finfo(logits.dtype).tiny)
+    return (logits - logits.amax(dim=-1, keepdim=True)) / temperature
+
+
+def keep_top_k(logits: Tensor, k: int) -> Tensor:
+    """Keep the k largest logits; all if there are fewer.
+
+    >>> keep_top_k(torch.tensor([1.0, 3.0, 2.0]), 2)
+    tensor([-inf, 3., 2.])
+    """
+    values, tokens = logits.topk(min(k, logits.shape[-1]), dim=-1)
+    return torch.full_like(logits, -torch.inf).scatter(-1, tokens, values)
+
+
+def keep_top_p(logits: Tensor, p: float) -> Tensor:
+    """Keep the fewest likeliest tokens whose probabilities add up to at least p.
+
+    Probabilities .5 .3 .15 .05 and p = .6 keep the first two.
+
+    Reference: The Curious Case of Neural Text Degeneration, arXiv:1904.09751, section 3.1.
+    """
+    values, tokens = logits.sort(dim=-1)  # ascending: the tail adds up first
+    dropped = values.softmax(dim=-1).cumsum(dim=-1) <= 1 - p
+    dropped[..., -1] = False
+    return logits.masked_fill(dropped.scatter(-1, tokens, dropped), -torch.inf)
+
+
+def keep_min_p(logits: Tensor, p: float) -> Tensor:
+    """Keep the tokens at least p times as likely as the likeliest.
+
+    Reference: Min-p Sampling, arXiv:2407.01082, section 3.
+    """
+    probabilities = logits.softmax(dim=-1)
+    floor = p * probabilities.amax(dim=-1, keepdim=True)
+    return logits.masked_fill(probabilities < floor, -torch.inf)
+
+
+def draw(logits: Tensor, uniform: Tensor) -> Tensor:
+    """Return the token at which the summed probability passes `uniform`: (B, V), (B,) -> (B,).
+
+    One number in [0, 1) a row and float64 sums make the draw the same in any batch and on any
+    machine, up to the rounding of the logits. A token of probability 0 is never drawn.
+    """
+    sums = logits.double().softmax(dim=-1).cumsum(dim=-1)
+    targets = uniform.double().unsqueeze(-1) * sums[..., -1:]
+    return torch.searchsorted(sums, targets, right=True).squeeze(-1)

@@ -1,0 +1,115 @@
+"""The sum at the heart of attention: each query's weighted mean of the values it may see.
+
+    attend(q, k, v) = softmax(q k^T / sqrt(D) + mask) v
+
+The T queries stand at the last T of the keys' S positions: S = T in training, S > T behind a cache.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gptkit.model.dropout import Dropout
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    window: int | None = None,
+    same_document: Tensor | None = None,
+    dropout: Dropout | None = None,
+) -> Tensor:
+    """Return what each query gathers, (B, H, T, D): nothing from later positions.
+
+    q: (B, H, T, D); k, v: (B, G, S, D), where each of the G heads serves H / G query heads.
+    window: keys that a query sees, its own included; None: all.
+    same_document: (B, 1, T, S) bool, which positions may meet at all; None: all.
+    dropout: of the weights, in training; None: no dropout.
+    """
+    num_queries = q.shape[2]
+    if window is not None:
+        reach = window + num_queries - 1
+        k, v = k[:, :, -reach:], v[:, :, -reach:]
+    num_keys = k.shape[2]
+    mask = None
+    if not sees_all_before(num_queries, num_keys, window) or same_document is not None:
+        mask = causal_mask(num_queries, num_keys, window=window, device=q.device)
+        mask = mask if same_document is None else mask & same_document
+    p = dropout.p if dropout is not None and dropout.training else 0.0
+    if matmul_is_faster(q, p):
+        return attend_by_matmul(q, k, v, mask, dropout)
+    return F.scaled_dot_product_attention(
+        q,
+        k,
+        v,
+        attn_mask=mask,
+        dropout_p=p,
+        is_causal=mask is None and num_queries > 1,
+        enable_gqa=k.shape[1] < q.shape[1],
+    )
+
+
+def sees_all_before(num_queries: int, num_keys: int, window: int | None) -> bool:
+    """Whether the kernel's own causal rule is right, which is faster than any mask.
+
+    It is for a square, and for one query, which sees all keys.
+    """
+    return num_queries in (1, num_keys) and (window is None or window >= num_keys)
+
+
+def causal_mask(
+    num_queries: int,
+    num_keys: int,
+    *,
+    window: int | None = None,
+    device: torch.device | None = None,
+) -> Tensor:
+    """Return (T, S) bool: whether a query sees a key, for the last T of S positions.
+
+    >>> causal_mask(3, 4, window=2).int()
+    tensor([[1, 1, 0, 0],
+            [0, 1, 1, 0],
+            [0, 0, 1, 1]], dtype=torch.int32)
+    """
+    keys = torch.arange(num_keys, device=device)
+    queries = keys[num_keys - num_queries :].unsqueeze(1)
+    mask = keys <= queries
+    return mask if window is None else mask & (keys > queries - window)
+
+
+def matmul_is_faster(q: Tensor, p: float) -> bool:
+    """Whether `attend_by_matmul` beats torch's fused kernel: on CPUs, in training, in two cases.
+
+    With dropout torch leaves its fused kernel and takes 1.6 times as long in float32, 3 times in
+    bfloat16. The kernel's bfloat16 backward is slow for short sequences: 5 times as long at 64
+    tokens, twice at 256, even at 512. benchmarks/model_parts.py measures it.
+    """
+    if not q.is_cpu or not torch.is_grad_enabled():
+        return False
+    return p > 0 or (q.dtype == torch.bfloat16 and q.shape[2] <= 512)
+
+
+def attend_by_matmul(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: Dropout | None
+) -> Tensor:
+    """Do what torch's kernel does, spelled out: two matrix products with a softmax between.
+
+    mask: (T, S) or (B, 1, T, S) bool; None: causal. Shapes as in `attend`.
+    """
+    batch_size, n_head, num_queries, head_dim = q.shape
+    groups, num_keys = n_head // k.shape[1], k.shape[2]
+    k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
+    if mask is None:
+        mask = causal_mask(num_queries, num_keys, device=q.device)
+    bias = torch.zeros_like(mask, dtype=q.dtype).masked_fill_(~mask, -torch.inf)
+    bias = bias.expand(batch_size, n_head, num_queries, num_keys).flatten(0, 1)
+    # One call scales, multiplies and masks: each pass over the (B, H, T, S) scores counts here.
+    scores = torch.baddbmm(bias, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=head_dim**-0.5)
+    weights = scores.softmax(dim=-1)
+    if dropout is not None:
+        weights = dropout(weights)
+    return torch.bmm(weights, v.flatten(0, 1)).view(q.shape)

@@ -1,0 +1,39 @@
+"""Dropout that is not held up by the CPU's random numbers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Dropout(nn.Module):
+    """In training, zero each channel with probability p and scale the others to keep the mean."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: any shape -> the same shape."""
+        if not self.training or self.p == 0:
+            return x
+        if x.is_cpu and not torch.compiler.is_compiling():
+            return _drop_by_16_bits(x, self.p)
+        return F.dropout(x, self.p)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+def _drop_by_16_bits(x: Tensor, p: float) -> Tensor:
+    """Drop with p rounded to 16 bits, so that a random 64-bit integer decides about four channels.
+
+    On a CPU it takes a sixth to a half of the time of torch's dropout, which draws a number for
+    each channel: benchmarks/model_parts.py.
+    """
+    dropped = min(round(p * 2**16), 2**16 - 1)  # of the 2**16 values of 16 bits
+    words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    bits = words.view(torch.int16)[: x.numel()].view(x.shape)
+    keep = bits >= dropped - 2**15
+    return x * keep.to(x.dtype).mul_(2**16 / (2**16 - dropped))

@@ -1,0 +1,79 @@
+"""Normalisation of the residual stream and of attention heads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from gptkit.model.config import ModelConfig
+
+
+def build_norm(config: ModelConfig) -> nn.Module:
+    """Return a new norm over the channels of the residual stream."""
+    if config.norm == "rms_norm":
+        return RMSNorm(config.n_embd, eps=config.norm_eps or 1e-6)
+    return nn.LayerNorm(config.n_embd, eps=config.norm_eps or 1e-5, bias=config.bias)
+
+
+class RMSNorm(nn.Module):
+    """Divide a vector by its root mean square, then scale each channel by a learned weight.
+
+    Half-precision input is measured in float32 and comes out in its own dtype.
+
+    Reference: Root Mean Square Layer Normalization, arXiv:1910.07467, equation 4.
+    """
+
+    def __init__(self, width: int, *, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def reset_parameters(self) -> None:
+        nn.init.ones_(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., width) -> (..., width)."""
+        weight = self.weight.to(x.dtype)
+        if x.is_cpu and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            normalised: Tensor = _RMSNormOnCPU.apply(x, weight, self.eps)  # type: ignore[no-untyped-call]
+            return normalised
+        return F.rms_norm(x, weight.shape, weight, self.eps).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.numel()}, eps={self.eps}"
+
+
+class _RMSNormOnCPU(torch.autograd.Function):
+    """F.rms_norm with a backward written by hand.
+
+    On a CPU torch has no fused kernel for RMSNorm, and autograd of its parts takes twice as long at
+    (12, 64, 128) and three to four times as long at (16, 256, 384): benchmarks/model_parts.py.
+
+    With r = 1 / rms(x), n = x * r and y = w * n, the gradient dy of y gives
+        dw = sum over all vectors of dy * n
+        dx = r * (dy * w - n * mean over channels of dy * w * n).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        precise = torch.promote_types(x.dtype, torch.float32)
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=precise)
+        inverse_rms = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_().to(x.dtype)
+        normalised = x * inverse_rms
+        ctx.save_for_backward(normalised, inverse_rms, weight)
+        y: Tensor = normalised * weight
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        normalised, inverse_rms, weight = ctx.saved_tensors
+        product = gradient * normalised
+        weight_gradient = product.flatten(0, -2).sum(0)
+        along = (product @ weight).div_(weight.shape[0]).unsqueeze(-1)
+        x_gradient = (gradient * weight).addcmul_(normalised, along, value=-1).mul_(inverse_rms)
+        return x_gradient, weight_gradient, None

@@ -1,0 +1,1 @@
+"""One page per command: make the parts, call the functions."""

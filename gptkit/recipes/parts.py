@@ -1,0 +1,108 @@
+"""The living parts of a run, fresh or as a checkpoint left them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch.optim import Optimizer
+
+from gptkit.checkpoint.store import TOKENIZER_NAME, load_optimizer, load_weights
+from gptkit.config import RunConfig
+from gptkit.data.batches import EvaluationWindows, TrainingWindows
+from gptkit.data.dataset import Dataset
+from gptkit.errors import CheckpointError, ConfigError
+from gptkit.loggers.metrics import METRICS_NAME, read_metrics
+from gptkit.model import GPT
+from gptkit.recipes.resume import Resumed
+from gptkit.runs import resolve
+from gptkit.runtime.runtime import Runtime
+from gptkit.tokenizers.store import load_tokenizer, tokenizer_sha256
+from gptkit.training.limits import Limits
+from gptkit.training.optimizer_config import OPTIMIZERS
+from gptkit.training.optimizer_state import load_optimizer_state
+from gptkit.training.progress import Progress
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the loop works with."""
+
+    model: GPT
+    optimizer: Optimizer
+    progress: Progress
+    windows: TrainingWindows
+    val_windows: EvaluationWindows | None
+    """None where nothing was held out."""
+    limits: Limits
+    elapsed_before: float
+    """Seconds of the run's earlier starts."""
+
+
+def build_parts(
+    config: RunConfig, dataset: Dataset, runtime: Runtime, resumed: Resumed | None
+) -> Parts:
+    """Return the parts of a run on the runtime's device.
+
+    Raises: ConfigError when `model.init_from` does not fit; CheckpointError when the resumed state does not.
+    """
+    model = GPT(config.model, dataset.tokenizer.vocab_size)
+    if resumed is not None:
+        model.load_state_dict(load_weights(resumed.checkpoint))
+    elif config.model.init_from is not None:
+        _init_from(Path(config.model.init_from), model, dataset)
+    else:
+        model.init_weights(config.training.seed)
+    model.to(runtime.device)
+    optimizer: Optimizer = OPTIMIZERS.build(config.optimizer, model)
+    progress = Progress()
+    if resumed is not None:
+        state = load_optimizer(resumed.checkpoint)
+        load_optimizer_state(optimizer, model, state.tensors, state.scalars, runtime.scaler)
+        progress = Progress.from_json(resumed.state["progress"])
+    masked = config.data.documents == "mask"
+    context_length = config.model.context_length
+    micro_batch_size = config.training.micro_batch_size
+    assert micro_batch_size is not None
+    windows = TrainingWindows(
+        dataset.split("train"),
+        micro_batch_size,
+        context_length,
+        seed=config.training.seed,
+        documents=masked,
+    )
+    val_windows = None
+    if config.data.val_fraction > 0:
+        val_windows = EvaluationWindows(dataset.split("val"), context_length, documents=masked)
+    limits = Limits.of(
+        config.training, context_length=context_length, num_windows=windows.num_windows
+    )
+    elapsed_before = 0.0 if resumed is None else _elapsed_seconds(resumed, progress)
+    return Parts(model, optimizer, progress, windows, val_windows, limits, elapsed_before)
+
+
+def _elapsed_seconds(resumed: Resumed, progress: Progress) -> float:
+    """Return the time of the run up to its checkpoint; only under a time budget is it part of the state."""
+    if progress.elapsed_seconds is not None:
+        return progress.elapsed_seconds
+    rows = read_metrics(resumed.run_dir / METRICS_NAME)
+    seconds = [
+        row.get("elapsed_seconds") or 0 for row in rows if (row["step"] or 0) <= progress.step
+    ]
+    return float(max(seconds, default=0.0))
+
+
+def _init_from(run: Path, model: GPT, dataset: Dataset) -> None:
+    checkpoint = resolve(run)
+    theirs = tokenizer_sha256(load_tokenizer(checkpoint / TOKENIZER_NAME))
+    if theirs != tokenizer_sha256(dataset.tokenizer):
+        raise ConfigError(
+            f"model.init_from: '{run}' has another tokenizer: its token ids mean other text"
+        )
+    try:
+        model.load_state_dict(load_weights(checkpoint))
+    except RuntimeError as error:
+        problem = " ".join(str(error).split())[:300]
+        raise ConfigError(f"model.init_from: '{run}' has another shape: {problem}") from None
+    except CheckpointError as error:
+        raise ConfigError(f"model.init_from: {error}") from error

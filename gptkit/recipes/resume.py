@@ -1,0 +1,160 @@
+"""Where a run goes on: which folder, which checkpoint, and what has changed in the settings since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gptkit.checkpoint import newest_usable, newest_verified
+from gptkit.checkpoint.store import CONFIG_NAME, load_state
+from gptkit.config import RunConfig, load_config
+from gptkit.errors import CheckpointError, ConfigError
+from gptkit.runs import holds_run, is_checkpoint, list_runs, resolve, run_of
+
+# What a resumed run may not change: its weights or its tokens would mean something else.
+_FIXED = ("model.", "data.tokenizer.", "data.val_fraction", "data.test_fraction")
+# Beginnings and habits of training; the weights fit all the same.
+_FREE_OF_MODEL = ("model.dropout", "model.activation_checkpointing", "model.init_from")
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A run to go on with."""
+
+    run_dir: Path
+    checkpoint: Path
+    config: RunConfig
+    """The settings it was made with, without any `auto`."""
+    state: Mapping[str, Any]
+
+
+def find_resumed(
+    resume: str | None,
+    config: RunConfig,
+    *,
+    name: str,
+    folder: Path,
+    is_main: bool,
+    say: Callable[[str], None],
+) -> Resumed | None:
+    """Return the run that `--resume` means; None: start a new one.
+
+    resume: "auto" means the run in `config.run_dir`, else the newest run called `name`, `name`-2, ...; a path means the
+    run there. folder: where the config's plugins are. is_main: whether this rank sets damaged checkpoints aside.
+
+    Raises: ConfigError when a path is no run; CheckpointError when checkpoints exist and none is usable.
+    """
+    if resume is None:
+        return None
+    if resume == "auto":
+        run_dir = config.run_dir or _newest_called(name)
+        if run_dir is None or not holds_run(run_dir):
+            return None
+    else:
+        path = Path(resume)
+        if is_checkpoint(path) and run_of(path) is not None:
+            return _resumed_at(resolve(path), folder)
+        run_dir = path
+        if not holds_run(run_dir):
+            raise ConfigError(f"--resume {resume}: there is no run in '{run_dir}'")
+    found = newest_usable(run_dir) if is_main else newest_verified(run_dir)
+    if found is None:
+        return None
+    for note in found.notes:
+        say(note)
+    return _resumed_at(found.folder, folder)
+
+
+def adopt(config: RunConfig, resumed: Resumed, world_size: int) -> RunConfig:
+    """Return `config` with what `auto` chose for the run that is resumed, and the run's folder."""
+    before, runtime = resumed.config.runtime, config.runtime
+    chosen = {
+        key: getattr(before, key)
+        for key in ("device", "dtype", "compile")
+        if getattr(runtime, key) == "auto"
+    }
+    training = config.training
+    if training.micro_batch_size is None and resumed.state.get("world_size") == world_size:
+        size = resumed.config.training.micro_batch_size
+        if size is not None and training.batch_size == resumed.config.training.batch_size:
+            training = training.model_copy(update={"micro_batch_size": size})
+    return config.model_copy(
+        update={
+            "runtime": runtime.model_copy(update=chosen),
+            "training": training,
+            "run_dir": resumed.run_dir,
+        }
+    )
+
+
+def changes(config: RunConfig, resumed: Resumed) -> list[str]:
+    """Return what differs from the run's settings, each as "key: old -> new".
+
+    Raises: ConfigError when something differs that a resumed run cannot change.
+    """
+    old, new = _flat(resumed.config), _flat(config)
+    different = {
+        key: f"{key}: {_shown(old, key)} -> {_shown(new, key)}"
+        for key in (*new, *(key for key in old if key not in new))
+        if old.get(key) != new.get(key)
+    }
+    refused = [
+        text
+        for key, text in different.items()
+        if key.startswith(_FIXED) and not key.startswith(_FREE_OF_MODEL)
+    ]
+    if refused:
+        raise ConfigError(
+            f"'{resumed.run_dir}' cannot be resumed with another model or other tokens: "
+            + "; ".join(refused)
+        )
+    return list(different.values())
+
+
+def check_data_identity(identity: str, checkpoint: Path) -> None:
+    """Make sure that the tokens are those that the model of a checkpoint learned from.
+
+    Raises: ConfigError.
+    """
+    if load_state(checkpoint).get("data_identity") != identity:
+        raise ConfigError(
+            f"{checkpoint}: the text of this run, or its tokenizer, has changed since; bring the old text back,"
+            " name another text with eval --data, or start a new run (model.init_from takes the weights along)"
+        )
+
+
+def _resumed_at(checkpoint: Path, folder: Path) -> Resumed:
+    run_dir = run_of(checkpoint)
+    assert run_dir is not None
+    try:
+        config = load_config(checkpoint / CONFIG_NAME, plugin_folder=folder)
+    except ConfigError as error:
+        raise CheckpointError(f"{checkpoint}: its settings cannot be read: {error}") from error
+    return Resumed(run_dir, checkpoint, config, load_state(checkpoint))
+
+
+def _newest_called(name: str) -> Path | None:
+    def is_called(run: Path) -> bool:
+        number = run.name.removeprefix(name)
+        return run.name.startswith(name) and (not number or number.lstrip("-").isdigit())
+
+    return next((run for run in list_runs() if is_called(run)), None)
+
+
+def _flat(config: RunConfig) -> dict[str, Any]:
+    settings = config.model_dump(mode="json", exclude={"run_dir", "loggers", "plugins"})
+    return dict(_leaves(settings, ""))
+
+
+def _leaves(settings: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _shown(settings: Mapping[str, Any], key: str) -> str:
+    return str(settings[key]) if key in settings else "(none)"

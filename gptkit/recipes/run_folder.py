@@ -1,0 +1,97 @@
+"""The folder of a run that is being trained: claimed, locked, and its logs open."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gptkit.atomic import write_text
+from gptkit.config import RunConfig, dump_config
+from gptkit.data.folders import remove
+from gptkit.errors import GptkitError
+from gptkit.loggers.base import LoggerGroup, MetricLogger, TrackedRun
+from gptkit.loggers.config import LOGGERS
+from gptkit.loggers.console import Console
+from gptkit.loggers.metrics import METRICS_NAME, MetricsFile, trim
+from gptkit.recipes.journal import Journal
+from gptkit.runs import hold_run, make_run_dir, new_run_dir, start_run
+
+LOG_NAME = "log.txt"
+SAMPLES_NAME = "samples"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run folder that this process holds."""
+
+    path: Path
+    metrics: LoggerGroup
+
+    @property
+    def samples(self) -> Path:
+        """Where the samples of each evaluation go."""
+        return self.path / SAMPLES_NAME
+
+
+@contextmanager
+def claim(config: RunConfig, name: str, journal: Journal) -> Iterator[Path]:
+    """Make the run folder, or take the one that is resumed, and keep a second writer out.
+
+    Raises: ConfigError when it cannot be made; RunInUseError when another process trains in it.
+    """
+    if config.run_dir is None:
+        run_dir = new_run_dir(name)
+    else:
+        run_dir = config.run_dir
+        make_run_dir(run_dir)
+    with hold_run(run_dir, warn=journal.say):
+        yield run_dir
+
+
+@contextmanager
+def open_run_folder(
+    run_dir: Path, config: RunConfig, journal: Journal, *, first_step: int, max_steps: int | None
+) -> Iterator[RunFolder]:
+    """Record the start, write the resolved config, open metrics, log and trackers; close them at the end."""
+    (run_dir / SAMPLES_NAME).mkdir(exist_ok=True)
+    write_text(run_dir / "config.yaml", dump_config(config))
+    start_run(run_dir)
+    # The step of the checkpoint is evaluated, and its line written, again.
+    trim(run_dir / METRICS_NAME, first_step - 1)
+    tracked = TrackedRun(run_dir, first_step, config.model_dump(mode="json"))
+    journal.open_log(run_dir / LOG_NAME)
+    journal.console = Console(
+        sys.stderr,
+        max_steps=max_steps,
+        first_step=first_step,
+        log_every=config.training.log_every,
+    )
+    loggers: list[MetricLogger] = [
+        MetricsFile(run_dir / METRICS_NAME, warn=journal.say),
+        journal.console,
+        *(LOGGERS.build(section, tracked) for section in config.loggers),
+    ]
+    group = LoggerGroup(loggers, warn=journal.say)
+    try:
+        yield RunFolder(run_dir, group)
+    finally:
+        group.close()
+        journal.console = None
+
+
+@contextmanager
+def removed_on_error(path: Path) -> Iterator[None]:
+    """Where a mistake of the user's ends the block, remove `path` and the folders made for it, if they are new."""
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        yield
+    except GptkitError:
+        if path in new:
+            remove(path)
+        for folder in new[1:]:
+            with suppress(OSError):  # somebody else's by now
+                folder.rmdir()
+        raise

@@ -1,0 +1,97 @@
+"""gptkit train, before any torch: the config, what can be checked at once, and the launch of several processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gptkit.config import Override, RunConfig, find_config, from_mapping, load_config
+from gptkit.config.overrides import parse_override
+from gptkit.data.prepare import check_data
+from gptkit.errors import ConfigError
+from gptkit.loggers.config import check_installed
+from gptkit.plugins import find_plugin
+from gptkit.recipes.journal import say
+from gptkit.runs import holds_run, resolve
+from gptkit.runtime.launch import is_launched, launch
+from gptkit.tokenizers.config import TiktokenConfig
+from gptkit.tokenizers.published import check as check_published
+
+
+def start(
+    name: str,
+    settings: Sequence[str] | Mapping[str, Any],
+    *,
+    resume: str | None = None,
+    run_dir: Path | None = None,
+    devices: int = 1,
+    extend_to: int | None = None,
+    dry_run: bool = False,
+) -> Any:
+    """Train the config that `name` means; return its `Run`, or nothing for a dry run or a launch.
+
+    Raises: GptkitError; SystemExit with the exit code of the processes that were launched.
+    """
+    path = find_config(name)
+    overrides = (
+        from_mapping(settings)
+        if isinstance(settings, Mapping)
+        else [parse_override(text) for text in settings]
+    )
+    if extend_to is not None:
+        overrides.append(Override(("training", "max_steps"), extend_to))
+        resume = resume or "auto"
+    config = load_config(path, overrides)
+    if run_dir is not None:
+        config = config.model_copy(update={"run_dir": run_dir})
+    check(config, devices=devices, resume=resume)
+    if dry_run:
+        say(f"{path}: no problem found; nothing was written")
+        return None
+    if devices > 1 and not is_launched():
+        raise SystemExit(launch(devices, sys.argv[1:]))
+    from gptkit.recipes.train import train
+
+    return train(config, name=path.stem, folder=path.parent, resume=resume)
+
+
+def check(config: RunConfig, *, devices: int = 1, resume: str | None = None) -> None:
+    """Find what cannot work, without torch and without writing anything.
+
+    Raises: ConfigError.
+    """
+    config.training.accumulation(devices)
+    check_data(config.data)
+    if isinstance(config.data.tokenizer, TiktokenConfig):
+        check_published(config.data.tokenizer)
+    for logger in config.loggers:
+        check_installed(logger)
+    if config.model.init_from is not None:
+        resolve(Path(config.model.init_from))
+    if config.run_dir is not None:
+        _check_run_dir(config.run_dir, resume)
+
+
+def plugin_sources(config: RunConfig, folder: Path) -> dict[str, str]:
+    """Return the plugin files of a config in `folder` by file name: a checkpoint carries them.
+
+    Raises: ConfigError when a file is missing.
+    """
+    files = [find_plugin(path, folder) for path in config.plugins]
+    return {file.name: file.read_text(encoding="utf-8") for file in files}
+
+
+def _check_run_dir(run_dir: Path, resume: str | None) -> None:
+    if resume is None and holds_run(run_dir):
+        raise ConfigError(
+            f"run_dir: '{run_dir}' holds a run already; give --resume auto to go on with it,"
+            " or another folder"
+        )
+    above = next((path for path in (run_dir, *run_dir.absolute().parents) if path.exists()), None)
+    if above is not None and not (above.is_dir() and os.access(above, os.W_OK)):
+        raise ConfigError(
+            f"run_dir: '{run_dir}' cannot be made: '{above}' is not a folder to write in"
+        )

@@ -1,0 +1,93 @@
+"""What a training run says at its beginning and at its end."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from gptkit.config import RunConfig
+from gptkit.data.dataset import Dataset
+from gptkit.loggers.console import duration
+from gptkit.loggers.curve import draw_curve, prints_unicode
+from gptkit.loggers.metrics import METRICS_NAME, read_metrics, series
+from gptkit.recipes.parts import Parts
+from gptkit.training.loop import Outcome
+
+
+def opening_words(
+    config: RunConfig, dataset: Dataset, parts: Parts, run_dir: Path, changed: list[str]
+) -> str:
+    """Return what will be trained, on what, for how long, and what changed since the last start."""
+    splits = dataset.manifest.splits
+    held_out = "".join(
+        f", {splits[name].tokens:,} {name}" for name in ("val", "test") if splits[name].tokens
+    )
+    batch, length = config.training.batch_size, config.model.context_length
+    lines = [
+        f"data     {splits['train'].tokens:,} tokens train{held_out};"
+        f" vocabulary {dataset.tokenizer.vocab_size:,}; in {dataset.folder}",
+        f"model    {_millions(parts.model.num_parameters())} parameters,"
+        f" {parts.model.flops_per_token() / 1e6:,.1f} MFLOP per token",
+        f"run      {run_dir}: {_length(parts, batch)} of {batch} x {length} tokens",
+    ]
+    if parts.progress.step:
+        lines.append(f"resumed  at step {parts.progress.step:,}")
+        lines += [f"changed  {change}" for change in changed]
+    return "\n".join(lines)
+
+
+def last_words(run_dir: Path, outcome: Outcome, name: str) -> str:
+    """Return how the run went: why it ended, the curve, the best loss, and what to type next."""
+    rows = read_metrics(run_dir / METRICS_NAME)
+    curves = {"train loss": series(rows, "train_loss"), "val loss": series(rows, "val_loss")}
+    progress = outcome.progress
+    lines = [
+        f"\n{outcome.reason}: {progress.step:,} steps, {progress.tokens:,} tokens, {_time(rows)}"
+    ]
+    if len(curves["train loss"]) > 1:
+        lines += ["", draw_curve(curves, unicode=prints_unicode(sys.stderr)), ""]
+    if progress.best_val_loss is not None:
+        row = next((row for row in rows if row["step"] == progress.best_step), {})
+        bits = row.get("val_bits_per_byte")
+        in_bits = f" ({bits:.4f} bits/byte)" if bits is not None else ""
+        lines.append(
+            f"best validation loss {progress.best_val_loss:.4f}{in_bits} at step {progress.best_step:,}"
+        )
+    if outcome.signal_number is None:
+        lines.append(_next_words(name, progress.step))
+    return "\n".join(lines)
+
+
+def complete_words(run_dir: Path, parts: Parts, name: str) -> str:
+    """Return that there is nothing left to do."""
+    step = parts.progress.step
+    return f"{run_dir} is complete: {step:,} steps are done\n{_next_words(name, step)}"
+
+
+def _next_words(name: str, step: int) -> str:
+    return "\n".join(
+        (
+            "next:",
+            "  gptkit sample --temperature 0.8",
+            "  gptkit eval",
+            f"  gptkit train {name} --extend-to {2 * step}",
+        )
+    )
+
+
+def _length(parts: Parts, batch_size: int) -> str:
+    limits = parts.limits
+    if limits.max_steps is not None:
+        epochs = limits.max_steps * batch_size / parts.windows.num_windows
+        return f"{limits.max_steps:,} steps ({epochs:.1f} epochs)"
+    if limits.time_budget is not None:
+        return f"steps for {duration(limits.time_budget)}"
+    return "steps"
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.2f}M" if count < 1e8 else f"{count / 1e6:,.0f}M"
+
+
+def _time(rows: list[dict[str, float | int | None]]) -> str:
+    return duration(float((rows[-1].get("elapsed_seconds") if rows else 0) or 0))

@@ -1,0 +1,159 @@
+"""What `auto` means here: device, precision and compiler, each with its reason in a few words."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from gptkit.errors import ConfigError
+from gptkit.runtime.config import RuntimeConfig
+from gptkit.runtime.peak import measured_flops, peak_flops
+
+DType = Literal["float32", "bfloat16", "float16"]
+
+# Measured on 2 cores with AMX (benchmarks/cpu_bfloat16.md), training in eager mode, float32 time /
+# bfloat16 time: at 128 channels 0.8-1.1 (the casts eat the gain), at 192 1.25-1.3, at 256 1.3-2.0,
+# at 384 1.3-2.5.
+_CPU_BFLOAT16_WIDTH = 192
+_CPU_BFLOAT16_SPEEDUP = 1.5
+# The trial's matrices are small: a CPU that only emulates bfloat16 is up to 500 times slower with
+# it.
+_TRIAL_SIZE = 256
+
+# Compiling takes about a minute on a GPU and saves about half of the time after it.
+_COMPILE_PAYS_AFTER_SECONDS = 180.0
+_EAGER_UTILISATION = 0.2
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a training run asks of the machine, as far as the choices depend on it."""
+
+    n_embd: int
+    total_flops: float | None = None
+    """Forward and backward, all steps, all ranks; None: not known beforehand."""
+    seconds: float | None = None
+    """The time budget; None: there is none."""
+
+
+def choose_device(setting: str, *, local_rank: int = 0, world_size: int = 1) -> torch.device:
+    """Return the device that `setting` names, or the best one there is.
+
+    Raises: ConfigError when it is not there, or when there are fewer than ranks ask for.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available() and world_size == 1,
+        "cpu": True,
+    }
+    kind = next(name for name in there if there[name]) if setting == "auto" else setting
+    if not there[kind]:
+        usable = ", ".join(name for name in there if there[name])
+        raise ConfigError(
+            f"runtime.device: '{kind}' is not available here; there is {usable}, or auto"
+        )
+    if kind != "cuda":
+        return torch.device(kind)
+    if local_rank >= torch.cuda.device_count():
+        raise ConfigError(
+            f"--devices: rank {local_rank} has no GPU of its own, there are"
+            f" {torch.cuda.device_count()}; give fewer devices, or --set runtime.device=cpu"
+        )
+    return torch.device("cuda", local_rank)
+
+
+def choose(
+    config: RuntimeConfig, device: torch.device, workload: Workload | None
+) -> tuple[RuntimeConfig, tuple[str, ...]]:
+    """Return `config` without any `auto`, and the reason of each choice.
+
+    workload: None where nothing is trained.
+
+    Raises: ConfigError for float16 where it cannot be trained.
+    """
+    dtype, why_dtype = choose_dtype(config.dtype, device, workload)
+    compiled, why_compile = choose_compile(config.compile, device, workload)
+    resolved = config.model_copy(
+        update={"device": device.type, "dtype": dtype, "compile": compiled}
+    )
+    reasons = (f"device {_name(device)}", why_dtype, why_compile)
+    return resolved, tuple(reason for reason in reasons if reason)
+
+
+def choose_dtype(
+    setting: str, device: torch.device, workload: Workload | None
+) -> tuple[DType, str]:
+    """Return the precision of matrix products and why."""
+    match setting:
+        case "auto":
+            return _auto_dtype(device, workload)
+        case "float16" if device.type != "cuda" and workload is not None:
+            raise ConfigError(
+                f"runtime.dtype: float16 trains on cuda only, and this is {device.type};"
+                " use bfloat16, float32 or auto"
+            )
+        case "bfloat16" if device.type == "cpu" and not multiplies_bfloat16():
+            return (
+                "bfloat16",
+                "bfloat16 as set, though this CPU only emulates it: float32 is faster",
+            )
+        case "float32" | "bfloat16" | "float16":
+            return setting, ""
+    raise AssertionError(setting)
+
+
+def _auto_dtype(device: torch.device, workload: Workload | None) -> tuple[DType, str]:
+    if device.type == "cuda":
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bfloat16", "bfloat16: this GPU multiplies it"
+        if torch.cuda.get_device_capability(device) >= (7, 0):
+            return "float16", "float16 with loss scaling: this GPU has no bfloat16"
+        return "float32", "float32: this GPU has no fast 16-bit products"
+    if device.type == "mps":
+        return "float32", "float32: 16 bits do not pay on mps"
+    if not multiplies_bfloat16():
+        return "float32", "float32: this CPU has no fast bfloat16 products"
+    if workload is not None and workload.n_embd < _CPU_BFLOAT16_WIDTH:
+        return "float32", f"float32: bfloat16 pays on a CPU from n_embd {_CPU_BFLOAT16_WIDTH} on"
+    return "bfloat16", "bfloat16: this CPU multiplies it"
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 clearly faster than float32: others only emulate it."""
+    single = measured_flops(torch.float32, size=_TRIAL_SIZE)
+    return measured_flops(torch.bfloat16, size=_TRIAL_SIZE) > _CPU_BFLOAT16_SPEEDUP * single
+
+
+def choose_compile(
+    setting: bool | Literal["auto"], device: torch.device, workload: Workload | None
+) -> tuple[bool, str]:
+    """Return whether to compile the training step and why."""
+    if setting != "auto":
+        return setting, ""
+    if workload is None or device.type != "cuda":
+        return False, ""
+    if importlib.util.find_spec("triton") is None:
+        return False, "not compiled: triton is not installed"
+    if torch.cuda.get_device_capability(device) < (7, 0):
+        return False, "not compiled: this GPU is too old for triton"
+    seconds = _eager_seconds(device, workload)
+    if seconds is not None and seconds < _COMPILE_PAYS_AFTER_SECONDS:
+        return False, "not compiled: the run is short"
+    return True, "compiled"
+
+
+def _eager_seconds(device: torch.device, workload: Workload) -> float | None:
+    """Return about how long the run takes without a compiler, None where nothing tells."""
+    peak = peak_flops(device, torch.bfloat16)
+    if workload.seconds is not None:
+        return workload.seconds
+    if workload.total_flops is None or peak is None:
+        return None
+    return workload.total_flops / (peak * _EAGER_UTILISATION)
+
+
+def _name(device: torch.device) -> str:
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type

@@ -1,0 +1,61 @@
+"""tokenizer.json: the file that holds a tokenizer whole, and its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from gptkit.errors import CheckpointError
+from gptkit.tokenizers.base import Tokenizer
+from gptkit.tokenizers.bpe import BPETokenizer
+from gptkit.tokenizers.char import CharTokenizer
+
+KINDS: dict[str, Any] = {cls.kind: cls for cls in (CharTokenizer, BPETokenizer)}
+"""What tokenizer.json says under "kind" -> the class that reads the rest."""
+
+
+def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
+    """Write `tokenizer` to `path`, the same bytes for the same tokenizer."""
+    path.write_bytes(_file_bytes(tokenizer))
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Return the tokenizer that `save_tokenizer` wrote to `path`.
+
+    Raises: CheckpointError when the file is missing or holds no tokenizer.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: is not JSON: {_short(error)}") from None
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if not isinstance(kind, str) or kind not in KINDS:
+        known = ", ".join(KINDS)
+        raise CheckpointError(
+            f"{path}: is not a tokenizer of gptkit: 'kind' is {_short(kind)}; known: {known}"
+        )
+    try:
+        tokenizer: Tokenizer = KINDS[kind].from_json(data)
+    except KeyError as error:
+        raise CheckpointError(f"{path}: the key {error} is missing") from None
+    except (AttributeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: is damaged: {_short(error)}") from None
+    return tokenizer
+
+
+def tokenizer_sha256(tokenizer: Tokenizer) -> str:
+    """Return the hash of the file that `save_tokenizer` writes."""
+    return hashlib.sha256(_file_bytes(tokenizer)).hexdigest()
+
+
+def _file_bytes(tokenizer: Tokenizer) -> bytes:
+    return (json.dumps(tokenizer.to_json(), ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 100 else text[:100] + "..."

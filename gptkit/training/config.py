@@ -1,0 +1,113 @@
+"""Settings of training: how long, how much at once, which optimizer, which schedule."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, model_validator
+from pydantic_core import PydanticCustomError
+
+from gptkit.errors import ConfigError
+from gptkit.section import NonNegativeInt, PositiveFloat, PositiveInt, Section
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _seconds(value: object) -> object:
+    if isinstance(value, str):
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value.strip())
+        if match is None:
+            raise PydanticCustomError("duration", "must be a duration such as 90s, 10m or 1.5h")
+        return float(match[1]) * _SECONDS[match[2]]
+    if isinstance(value, bool):
+        raise PydanticCustomError("duration", "must be a duration such as 90s, 10m or 1.5h")
+    return value
+
+
+Duration = Annotated[PositiveFloat, BeforeValidator(_seconds)]
+"""Seconds, or a number with s, m, h or d."""
+
+
+class TrainingConfig(Section):
+    """The loop: when it ends, what a step is made of, what happens beside the steps."""
+
+    max_steps: PositiveInt | None = 5000
+    """Optimizer steps; null: another limit ends the run. The first limit reached counts."""
+    max_tokens: PositiveInt | None = None
+    """Tokens to learn from."""
+    max_epochs: PositiveFloat | None = None
+    """Passes over the training split."""
+    time_budget: Duration | None = None
+    """Time from the first step on: seconds, 90s, 10m, 2h. The schedule then follows the clock."""
+    batch_size: PositiveInt = 64
+    """Sequences per optimizer step, over all ranks."""
+    micro_batch_size: PositiveInt | None = None
+    """Sequences per forward pass on one device; null: batch_size / devices. Decides memory only."""
+    grad_clip: PositiveFloat | None = 1.0
+    """Largest norm of the gradient; null: not clipped."""
+    seed: NonNegativeInt = 1337
+    """The only seed of a run: initial weights, data order, dropout and samples derive from it."""
+    log_every: PositiveInt = 10
+    """Steps between lines of metrics; each evaluation has one too."""
+    eval_every: PositiveInt = 250
+    """Steps between evaluations on the validation split (and samples)."""
+    save_every: PositiveInt = 250
+    """Steps between checkpoints; each evaluated step has one too, for the best one is kept."""
+    save_minutes: PositiveFloat | None = 10.0
+    """Minutes after which a checkpoint is due in any case; null: never by time."""
+    keep_checkpoints: PositiveInt = 2
+    """Newest checkpoints kept, beside the best one."""
+    patience: PositiveInt | None = None
+    """Evaluations without a better validation loss before the run ends; null: never."""
+    on_divergence: Literal["stop"] = "stop"
+    """stop: a loss or gradient that is not finite ends the run before it reaches the weights."""
+    sample_prompt: str | None = None
+    """Prompt of the sample at each evaluation; null: end-of-text, or a newline."""
+    sample_tokens: NonNegativeInt = 200
+    """Tokens of that sample; 0: no samples."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _another_limit_replaces_the_default_steps(cls, value: Any) -> Any:
+        others = ("max_tokens", "max_epochs", "time_budget")
+        if not isinstance(value, dict) or "max_steps" in value:
+            return value
+        has_other = any(value.get(key) is not None for key in others)
+        return {**value, "max_steps": None} if has_other else value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> TrainingConfig:
+        if self.max_steps is self.max_tokens is self.max_epochs is self.time_budget is None:
+            raise ValueError(
+                "the run needs an end: max_steps, max_tokens, max_epochs or time_budget"
+            )
+        if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"batch_size ({self.batch_size}) must be a multiple"
+                f" of micro_batch_size ({self.micro_batch_size})"
+            )
+        return self
+
+    def accumulation(self, world_size: int) -> int:
+        """Return the micro-batches of a step on each of `world_size` ranks.
+
+        Raises: ConfigError when the batch does not divide.
+        """
+        per_rank, rest = divmod(self.batch_size, world_size)
+        size = self.micro_batch_size or per_rank
+        if rest or not per_rank or per_rank % size:
+            each = self.micro_batch_size or 1
+            raise ConfigError(
+                f"training.batch_size ({self.batch_size}) must be a multiple"
+                f" of micro_batch_size x devices ({each} x {world_size} = {each * world_size})"
+            )
+        return per_rank // size
+
+    def resolved(self, world_size: int) -> TrainingConfig:
+        """Return the settings with the size of the micro-batch filled in.
+
+        Raises: ConfigError when the batch does not divide.
+        """
+        size = self.batch_size // world_size // self.accumulation(world_size)
+        return self.model_copy(update={"micro_batch_size": size})

@@ -1,0 +1,71 @@
+"""Optimizers: parameter groups, and how AdamW and torch's other classes are built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from gptkit.training.optimizer_config import TORCH_CLASSES, AdamWConfig, OptimizerConfig
+
+_FUSED_DEVICES = {"cpu", "cuda"}
+
+
+def build_adamw(section: AdamWConfig, model: nn.Module) -> Optimizer:
+    """Return AdamW over the parameters of `model`, fused into one kernel where the device has it.
+
+    Reference: Decoupled Weight Decay Regularization, arXiv:1711.05101, algorithm 2.
+    """
+    groups = parameter_groups(
+        model, section.weight_decay, decay_embeddings=section.decay_embeddings
+    )
+    return torch.optim.AdamW(
+        groups,
+        lr=section.learning_rate,
+        betas=section.betas,
+        eps=section.eps,
+        amsgrad=section.amsgrad,
+        fused=all(p.device.type in _FUSED_DEVICES for p in model.parameters()),
+    )
+
+
+def build_torch(section: OptimizerConfig, model: nn.Module) -> Optimizer:
+    """Return the torch.optim class that the section names, with its arguments."""
+    arguments = {key: getattr(section, key) for key in type(section).model_fields}
+    name, learning_rate = arguments.pop("name"), arguments.pop("learning_rate")
+    groups: Iterable[Any] = model.parameters()
+    if "weight_decay" in arguments:
+        groups = parameter_groups(model, arguments.pop("weight_decay"))
+    optimizer = getattr(torch.optim, TORCH_CLASSES[name])(groups, lr=learning_rate, **arguments)
+    assert isinstance(optimizer, Optimizer)
+    return optimizer
+
+
+def parameter_groups(
+    model: nn.Module, weight_decay: float, *, decay_embeddings: bool = True
+) -> list[dict[str, Any]]:
+    """Return the parameters in two groups: matrices decay, vectors (norms, biases) do not.
+
+    decay_embeddings: whether the tables of nn.Embedding decay too, a head tied to one included.
+    """
+    tables = {id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding)}
+    decayed: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for parameter in model.parameters():
+        spared = id(parameter) in tables and not decay_embeddings
+        (decayed if parameter.ndim >= 2 and not spared else others).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def scale_learning_rates(optimizer: Optimizer, factor: float) -> None:
+    """Set the learning rate of each group to `factor` times the one it was built with."""
+    for group in optimizer.param_groups:
+        peak = group.setdefault("peak_learning_rate", group["lr"])
+        group["lr"] = peak * factor

@@ -1,0 +1,53 @@
+"""`Progress`: what a resumed run must know beside weights and optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from gptkit.errors import CheckpointError
+
+
+@dataclass
+class Progress:
+    """How far a run is. It holds no time, but under a time budget: equal runs have equal files."""
+
+    step: int = 0
+    """Steps done."""
+    tokens: int = 0
+    """Tokens seen, over all ranks."""
+    best_val_loss: float | None = None
+    """Lowest validation loss so far, nats per token; None: never evaluated."""
+    best_step: int | None = None
+    """The step that had it."""
+    evaluations_without_gain: int = 0
+    """Evaluations since then."""
+    last: dict[str, float] = field(default_factory=dict)
+    """Metrics of the last step but its speed: a resumed run writes that step's line again."""
+    elapsed_seconds: float | None = None
+    """Time used of the budget; None: there is no budget."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Progress:
+        """Return what `to_json` gave.
+
+        Raises: CheckpointError when a key is missing or unknown.
+        """
+        try:
+            return cls(**{**values, "last": dict(values["last"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"progress: not readable: {error}") from None
+
+    def note_evaluation(self, val_loss: float) -> bool:
+        """Take in the validation loss of this step; return whether it is the best so far."""
+        if self.best_val_loss is None or val_loss < self.best_val_loss:
+            self.best_val_loss, self.best_step = val_loss, self.step
+            self.evaluations_without_gain = 0
+            return True
+        self.evaluations_without_gain += 1
+        return False

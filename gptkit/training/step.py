@@ -1,0 +1,83 @@
+"""One optimizer step, and where its micro-batches stand in the data."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gptkit.data.batches import IGNORE_INDEX, Batch
+from gptkit.runtime.runtime import Runtime
+from gptkit.training.loss import next_token_loss
+from gptkit.training.update import Update
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step found; 0-dim tensors on its device, so that reading them is what waits for it."""
+
+    loss: Tensor
+    """Nats per target, over all micro-batches and ranks, before the update."""
+    grad_norm: Tensor
+    """Norm of the whole gradient before clipping."""
+
+
+def train_step(
+    model: nn.Module,
+    micro_batches: Sequence[Batch],
+    update: Update,
+    *,
+    step: int,
+    seed: int,
+    runtime: Runtime,
+) -> StepResult:
+    """Update the weights by the mean gradient over every target of the micro-batches of all ranks.
+
+    A sum of nats over a count of targets, not a mean of means: however the batch is cut, and
+    whichever targets are masked, the gradient is that of the whole batch.
+
+    model: in training mode, in step with the other ranks; step: steps done before this one.
+
+    Raises: DivergenceError when loss or gradient are not finite.
+    """
+    counts = torch.stack([(batch.targets != IGNORE_INDEX).sum() for batch in micro_batches])
+    num_targets = runtime.sum_over_ranks(counts.sum()).clamp(min=1)
+    nats = torch.zeros((), device=runtime.device)
+    for i, batch in enumerate(micro_batches):
+        torch.manual_seed(chance(seed, step, _index(step, i, len(micro_batches), runtime)))
+        is_last = i == len(micro_batches) - 1
+        with runtime.gradient_sync(model, enabled=is_last):
+            with runtime.autocast():
+                logits = model(batch.tokens, documents=batch.documents)
+            part, _ = next_token_loss(logits, batch.targets)
+            # The ranks' gradients are averaged, but they are parts of one sum.
+            share = part * runtime.world_size / num_targets
+            torch.autograd.backward(runtime.scaler.scale(share))
+        nats += part.detach()
+    loss = runtime.sum_over_ranks(nats) / num_targets
+    return StepResult(loss=loss, grad_norm=update.apply(loss, step=step + 1))
+
+
+def micro_batch_indices(first_step: int, *, accumulation: int, runtime: Runtime) -> Iterator[int]:
+    """Yield the micro-batches of this rank from `first_step` on, for ever.
+
+    accumulation: micro-batches of a step on one rank. A step's micro-batches are consecutive over
+    the ranks, so one rank with 4 sees what 2 ranks with 2 see.
+    """
+    for step in itertools.count(first_step):
+        for i in range(accumulation):
+            yield _index(step, i, accumulation, runtime)
+
+
+def _index(step: int, i: int, accumulation: int, runtime: Runtime) -> int:
+    return (step * accumulation + i) * runtime.world_size + runtime.rank
+
+
+def chance(seed: int, step: int, micro_batch: int) -> int:
+    """Return the seed of a micro-batch's dropout, so that no random state needs saving."""
+    text = f"{seed} {step} {micro_batch}".encode("ascii")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")

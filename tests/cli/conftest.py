@@ -1,0 +1,60 @@
+"""The command line as a user calls it, in this process, in a folder of its own."""
+
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from gptkit.cli import main
+
+TEXT = "".join(f"the {i % 7} quick brown foxes jump over {i % 5} lazy dogs.\n" for i in range(120))
+CONFIG = """\
+data:
+  source: {name: text, paths: [my.txt]}
+  tokenizer: {name: char}
+model: {n_layer: 2, n_head: 2, n_embd: 16, context_length: 16, dropout: 0.1}
+optimizer: {learning_rate: 1e-2}
+training: {max_steps: 6, batch_size: 4, log_every: 2, eval_every: 3, save_every: 3, sample_tokens: 8}
+runtime: {device: cpu, dtype: float32, compile: false}
+"""
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty current folder, without the settings of whoever runs the tests."""
+    for name in ("GPTKIT_RUNS", "GPTKIT_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def gptkit(folder, monkeypatch, capfd):
+    """Run `gptkit ARGS...` and return its exit code and what it printed."""
+
+    def run(*args):
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["gptkit", *map(str, args)])
+        try:
+            main()
+            code = 0
+        except SystemExit as error:
+            code = error.code or 0
+        return Result(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def project(folder):
+    """A folder with a text and a config that trains in a second."""
+    (folder / "my.txt").write_text(TEXT, encoding="utf-8")
+    (folder / "my.yaml").write_text(CONFIG, encoding="utf-8")
+    return folder

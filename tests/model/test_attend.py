@@ -1,0 +1,76 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from gptkit.model.attend import attend, attend_by_matmul, causal_mask, matmul_is_faster
+from gptkit.model.dropout import Dropout
+
+
+def heads(num_heads: int, length: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(2, num_heads, length, 6, generator=generator)
+
+
+def test_a_window_counts_the_query_itself() -> None:
+    mask = causal_mask(3, 4, window=2)
+
+    assert mask.int().tolist() == [[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
+
+
+@pytest.mark.parametrize("n_kv_head", [4, 2, 1])
+@pytest.mark.parametrize("mask", [None, causal_mask(5, 5, window=2)])
+def test_the_product_spelled_out_equals_torchs_kernel(
+    n_kv_head: int, mask: torch.Tensor | None
+) -> None:
+    q, k, v = heads(4, 5, 0), heads(n_kv_head, 5, 1), heads(n_kv_head, 5, 2)
+
+    spelled_out = attend_by_matmul(q, k, v, mask, None)
+
+    kernel = F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True
+    )
+    torch.testing.assert_close(spelled_out, kernel, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 5, 9])
+@pytest.mark.parametrize("num_queries", [1, 2, 5])
+def test_a_window_behind_a_cache_sees_what_the_whole_sequence_sees(
+    window: int, num_queries: int
+) -> None:
+    q, k, v = heads(4, 5, 0), heads(2, 5, 1), heads(2, 5, 2)
+
+    whole = attend(q, k, v, window=window)
+    end = attend(q[:, :, -num_queries:], k, v, window=window)
+
+    torch.testing.assert_close(end, whole[:, :, -num_queries:], atol=1e-6, rtol=1e-5)
+
+
+def test_same_document_masks_beside_causality() -> None:
+    q, k, v = heads(4, 4, 0), heads(4, 4, 1), heads(4, 4, 2)
+    documents = torch.tensor([[0, 0, 1, 1], [0, 1, 1, 1]])
+    same_document = documents[:, None, :, None] == documents[:, None, None, :]
+
+    kept_apart = attend(q, k, v, same_document=same_document)
+
+    second = attend(q[:1, :, 2:], k[:1, :, 2:], v[:1, :, 2:])
+    torch.testing.assert_close(kept_apart[:1, :, 2:], second, atol=1e-6, rtol=1e-5)
+
+
+def test_dropout_of_the_weights_keeps_their_mean() -> None:
+    q, k, v = heads(4, 8, 0), heads(4, 8, 1), heads(4, 8, 2)
+    dropout = Dropout(0.5)
+    torch.manual_seed(0)
+
+    mean = torch.stack([attend(q, k, v, dropout=dropout) for _ in range(4000)]).mean(0)
+
+    torch.testing.assert_close(mean, attend(q, k, v), atol=0.15, rtol=0)
+
+
+def test_the_product_is_spelled_out_only_where_that_is_faster() -> None:
+    q = heads(4, 8, 0)
+
+    assert not matmul_is_faster(q, 0.0)
+    assert matmul_is_faster(q, 0.1)
+    assert matmul_is_faster(q.bfloat16(), 0.0)
+    with torch.no_grad():
+        assert not matmul_is_faster(q.bfloat16(), 0.0)

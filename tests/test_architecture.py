@@ -1,0 +1,93 @@
+"""Who may import whom: downwards only."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "gptkit"
+GROUND = {"atomic", "errors", "section"}
+MAY_IMPORT = {
+    "cli": {"recipes"},
+    "recipes": {
+        "checkpoint",
+        "config",
+        "data",
+        "generation",
+        "loggers",
+        "model",
+        "plugins",
+        "runs",
+        "runtime",
+        "tokenizers",
+        "training",
+    },
+    "runs": {"checkpoint"},
+    "checkpoint": {"tokenizers"},
+    "config": {"data", "loggers", "model", "plugins", "runtime", "training"},
+    "plugins": {"data", "loggers", "model", "tokenizers", "training"},
+    "training": {"data", "runtime"},
+    "generation": {"model", "tokenizers"},
+    "data": {"tokenizers"},
+    "runtime": set(),
+    "model": set(),
+    "tokenizers": set(),
+    "loggers": set(),
+    "section": set(),
+    "atomic": set(),
+    "errors": set(),
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path):
+    """Return the gptkit rooms and the outside packages that a file imports, wherever it does."""
+    rooms, packages = set(), set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [node.module]
+            if node.module == "gptkit":
+                names = [f"gptkit.{alias.name}" for alias in node.names]
+        for name in names:
+            first, _, rest = name.partition(".")
+            if first == "gptkit":
+                rooms.add(rest.partition(".")[0])
+            else:
+                packages.add(name)
+    return rooms, packages
+
+
+def room_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_imports_only_the_rooms_below_it(path):
+    room = room_of(path)
+    if room in ("__init__", "__main__"):
+        return
+
+    rooms, _ = imports(path)
+
+    assert rooms - {"__version__"} <= MAY_IMPORT[room] | GROUND | {room}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_fits_in_the_head(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_only_the_runtime_imports_torch_distributed():
+    users = {room_of(path) for path in FILES if any("torch.distributed" in p for p in imports(path)[1])}
+
+    assert users <= {"runtime"}
+
+
+def test_nothing_is_pickled():
+    users = [path for path in FILES if imports(path)[1] & {"pickle", "marshal", "shelve", "dill"}]
+
+    assert users == []
