@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gptkit.atomic import sync_file, sync_folder
 from gptkit.checkpoint.manifest import read_manifest, write_manifest
-from gptkit.checkpoint.names import checkpoints_folder, marked, step_name
+from gptkit.checkpoint.names import checkpoints_folder, marked, step_name, strays
 from gptkit.checkpoint.verify import verify
 from gptkit.errors import GptkitError
 
@@ -57,18 +57,14 @@ def remove(folder: Path) -> None:
     """
     gone = marked(folder, "gone")
     folder.rename(gone)
-    remove_files(gone)
+    _remove_files(gone)
 
 
-def remove_files(folder: Path) -> None:
-    """Remove a folder that has no checkpoint's name, or a link to one.
-
-    Raises: OSError.
-    """
-    if folder.is_symlink():
-        folder.unlink()
-    else:
-        shutil.rmtree(folder)
+def remove_strays(run_dir: Path) -> None:
+    """Remove what processes left that died while saving or removing; it can fill a disk."""
+    for folder in strays(run_dir):
+        with suppress(OSError):
+            _remove_files(folder)
 
 
 def require_space(run_dir: Path, num_bytes: int) -> None:
@@ -103,3 +99,10 @@ def _put_in_place(temporary: Path, final: Path) -> None:
         raise
     with suppress(OSError):  # retention tries again
         remove(former)
+
+
+def _remove_files(folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gptkit.checkpoint.folder import remove, remove_files
+from gptkit.checkpoint.folder import remove
 from gptkit.checkpoint.manifest import MANIFEST_NAME
-from gptkit.checkpoint.names import candidates, original_name, strays
+from gptkit.checkpoint.names import candidates, original_name
 from gptkit.checkpoint.pointers import pointed
 from gptkit.checkpoint.verify import verify
 
@@ -26,13 +26,11 @@ class Retention:
         self._whole: set[tuple[str, int, int]] = set()
 
     def apply(self) -> list[str]:
-        """Remove what is not to be kept, and what dead processes left; return problems in words."""
-        removals = [(remove_files, folder) for folder in strays(self._run_dir)]
-        removals += [(remove, folder) for folder in self._superfluous()]
+        """Remove what is not to be kept; return problems in words."""
         problems = []
-        for remove_it, folder in removals:
+        for folder in self._superfluous():
             try:
-                remove_it(folder)
+                remove(folder)
             except OSError as error:
                 problems.append(f"cannot remove {folder}: {error.strerror or error}")
         return problems

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gptkit import __version__
-from gptkit.checkpoint.folder import SaveError, commit, require_space
+from gptkit.checkpoint.folder import SaveError, commit, remove_strays, require_space
 from gptkit.errors import CheckpointError, DivergenceError
 from gptkit.tokenizers.base import Tokenizer
 from gptkit.tokenizers.store import save_tokenizer, tokenizer_sha256
@@ -65,7 +65,7 @@ class Contents:
 
 
 def save(run_dir: Path, step: int, contents: Contents) -> Path:
-    """Write the checkpoint of `step` and return its folder.
+    """Write the checkpoint of `step` and return its folder; the caller holds the run's lock.
 
     Raises: DivergenceError when a weight is not finite, before anything is written; SaveError when
     the disk does not take it. Checkpoints that were there stay as they are.
@@ -76,6 +76,7 @@ def save(run_dir: Path, step: int, contents: Contents) -> Path:
     _refuse_non_finite(optimizer.tensors, "optimizer state", allow_infinite=True)
     tensors = (*contents.weights.values(), *optimizer.tensors.values())
     num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    remove_strays(run_dir)
     require_space(run_dir, num_bytes + min(num_bytes, _ROOM_FOR_TEXT))
     return commit(run_dir, step, lambda folder: _fill(folder, contents))
 

@@ -39,7 +39,7 @@ from gptkit.tokenizers.config import TOKENIZERS, CharConfig
 from gptkit.tokenizers.store import save_tokenizer, tokenizer_sha256
 
 _SPOOL = "text"
-_CHANGED = "the text changed while it was being prepared; run this again when it rests"
+CHANGED = "the text changed while it was being prepared; run this again when it rests"
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,12 @@ def build_dataset(
 ) -> None:
     """Fill an empty folder with the tokens of `source`.
 
-    Raises: DataError for text that cannot be read, changes meanwhile or is too short.
+    Raises: DataError for text that cannot be read or is too short.
     """
-    corpus = read_corpus(config, source, folder, progress)
-    _check_length_early(config, corpus, lengths)
+    # What is slow to read is read once.
+    spool = None if quick_to_repeat(source) else Spool(folder / _SPOOL)
+    corpus = read_corpus(config, source, progress, spool)
+    check_characters(config, corpus, lengths)
     tokenizer = _make_tokenizer(config.tokenizer, corpus, progress)
     save_tokenizer(tokenizer, folder / TOKENIZER)
     splits = _write_splits(corpus, tokenizer, folder, progress, machine)
@@ -115,14 +117,15 @@ def build_dataset(
         sync_file(folder / name)
 
 
-def read_corpus(config: DataConfig, source: Section, folder: Path, progress: Progress) -> Corpus:
+def read_corpus(
+    config: DataConfig, source: Section, progress: Progress, spool: Spool | None = None
+) -> Corpus:
     """Read a source to its end: check it, count it and choose how it is divided.
 
-    folder: where the text of a source that is slow to read is kept for the next reading.
+    spool: keeps the text for the next readings; None: they ask the source again.
     Raises: DataError for text that cannot be read, and where there is none.
     """
     utf8 = Utf8Policy(config.on_bad_utf8)
-    spool = None if quick_to_repeat(source) else Spool(folder / _SPOOL)
     pieces = read_pieces(as_source(source), utf8)
     facts = TextFacts()
     shares = Shares(DocumentRule(config.val_fraction, config.test_fraction))
@@ -166,8 +169,6 @@ def _write_splits(
 ) -> dict[str, SplitFacts]:
     dtype = token_dtype(tokenizer.vocab_size)
     num_bytes = dict.fromkeys(SPLITS, 0)
-    facts = TextFacts()
-    assigned = corpus.rule.assign(_counted(corpus.pieces(), facts))
     progress.start("encoding", corpus.facts.num_bytes)
     with ExitStack() as stack:
         writers = {
@@ -175,17 +176,15 @@ def _write_splits(
             for split in SPLITS
         }
         try:
-            for batch in encode_pieces(assigned, tokenizer, machine.num_threads):
+            for batch in encode_pieces(corpus.assigned(), tokenizer, machine.num_threads):
                 writers[batch.split].append(batch.tokens, batch.document_starts)
                 num_bytes[batch.split] += batch.num_bytes
                 progress.advance(batch.num_bytes)
         except PromptError as error:  # the characters are those of the first reading
-            raise DataError(_CHANGED) from error
+            raise DataError(CHANGED) from error
         for writer in writers.values():
             writer.finish(last_token(tokenizer))
     progress.finish()
-    if facts.sha256 != corpus.facts.sha256:
-        raise DataError(_CHANGED)
     return {
         split: SplitFacts(
             tokens=writer.num_tokens,
@@ -197,14 +196,8 @@ def _write_splits(
     }
 
 
-def _counted(pieces: Iterable[Piece], facts: TextFacts) -> Iterator[Piece]:
-    for piece in pieces:
-        facts.count(piece)
-        yield piece
-
-
-def _check_length_early(config: DataConfig, corpus: Corpus, lengths: Lengths) -> None:
-    """Spare the user the long work for a text that cannot have enough tokens."""
+def check_characters(config: DataConfig, corpus: Corpus, lengths: Lengths) -> None:
+    """Raise a DataError where so few characters cannot give enough tokens: before the long work."""
     characters = round(corpus.train_share * corpus.facts.characters)
     if isinstance(config.tokenizer, CharConfig):
         lengths.check_train(characters)

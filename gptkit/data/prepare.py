@@ -1,7 +1,9 @@
 """From a source to a folder of tokens, made once and found again.
 
-source ─> fingerprint ─> is data/prepared/text-1a2b3c4d5e6f there?  ─ yes ─> open it
-                             no ─> build it beside that place ─> rename ─> open it
+    source ─> fingerprint ─> is data/prepared/text-1a2b3c4d5e6f there?  ─ yes ─> open it
+                                 no ─> build it beside that place ─> rename ─> open it
+
+What the tokens are made from decides the name of the folder: other text, another folder.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gptkit.data.build import Machine, build_dataset
+from gptkit.data.build import CHANGED, Machine, build_dataset, check_characters, read_corpus
 from gptkit.data.config import DataConfig
 from gptkit.data.dataset import Dataset, Lengths, open_dataset
 from gptkit.data.folders import (
@@ -22,7 +24,7 @@ from gptkit.data.folders import (
 from gptkit.data.manifest import FORMAT_VERSION, json_sha256
 from gptkit.data.progress import Progress, Silent
 from gptkit.data.sources import TokensConfig, UrlConfig
-from gptkit.data.sources.source import check_source, source_identity, source_place
+from gptkit.data.sources.source import check_source, quick_to_repeat, source_identity, source_place
 from gptkit.data.sources.tokens import MANIFEST
 from gptkit.data.utf8 import Utf8Policy
 from gptkit.errors import DataError
@@ -35,6 +37,18 @@ def check_data(config: DataConfig) -> None:
     Raises: DataError, or ConfigError where an extra is missing.
     """
     check_source(config.source)
+
+
+def check_text(config: DataConfig, min_train_tokens: int, progress: Progress | None = None) -> None:
+    """Say what cannot work as `check_data` does, and read the text to its end where that is quick.
+
+    Raises: DataError, also for text that is not UTF-8 or too short; nothing is written.
+    """
+    check_data(config)
+    if quick_to_repeat(config.source):
+        corpus = read_corpus(config, config.source, progress or Silent())
+        lengths = Lengths(source_place(config.source), min_train_tokens)
+        check_characters(config, corpus, lengths)
 
 
 def prepare_dataset(
@@ -77,6 +91,8 @@ def prepare_dataset(
             progress=progress,
             machine=machine,
         )
+        if quick_to_repeat(config.source) and data_fingerprint(config, progress) != fingerprint:
+            raise DataError(f"{source_place(config.source)}: {CHANGED}")
         publish_folder(place, folder, lambda path: _open_if_usable(path, fingerprint) is not None)
     return open_dataset(folder)
 

@@ -15,8 +15,8 @@ class TensorBoardLogger:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise missing_package("tensorboard") from None
-        # What a killed run logged after its last checkpoint happens again, and must not show twice.
-        purge = run.step + 1 if run.step else None
+        # What was logged since the checkpoint, its own step included, is logged again.
+        purge = run.step or None
         self._writer = SummaryWriter(str(run.run_dir / "tensorboard"), purge_step=purge)
 
     def log(self, metrics: Metrics, step: int) -> None:

@@ -55,7 +55,8 @@ def start(
         raise SystemExit(launch(devices, sys.argv[1:]))
     from gptkit.recipes.train import train
 
-    return train(config, name=path.stem, folder=path.parent, resume=resume)
+    again = name if not overrides and run_dir is None else None
+    return train(config, name=path.stem, folder=path.parent, resume=resume, again=again)
 
 
 def check(config: RunConfig, *, devices: int = 1, resume: str | None = None) -> None:

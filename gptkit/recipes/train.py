@@ -49,6 +49,8 @@ class Session:
     config: RunConfig
     """Without any `auto`."""
     name: str
+    again: str | None
+    """The config as the user named it; None where it takes more than that to get the same settings."""
     plugins: dict[str, str]
     dataset: Dataset
     parts: Parts
@@ -57,10 +59,13 @@ class Session:
     journal: Journal
 
 
-def train(config: RunConfig, *, name: str, folder: Path, resume: str | None) -> Run | None:
+def train(
+    config: RunConfig, *, name: str, folder: Path, resume: str | None, again: str | None = None
+) -> Run | None:
     """Train a config to its end and return what came of it; None on the ranks that leave saving to rank 0.
 
-    name: of the run folder, where the config does not say; folder: where its plugins are.
+    name: of the run folder, where the config does not say; folder: where its plugins are; again: the config as the
+    user named it, if that says all.
 
     Raises: GptkitError; Interrupted, after saving, when a signal came.
     """
@@ -84,6 +89,7 @@ def train(config: RunConfig, *, name: str, folder: Path, resume: str | None) -> 
             session = Session(
                 config=config,
                 name=name,
+                again=again,
                 plugins=plugin_sources(config, folder),
                 dataset=dataset,
                 parts=parts,
@@ -92,7 +98,7 @@ def train(config: RunConfig, *, name: str, folder: Path, resume: str | None) -> 
                 journal=journal,
             )
             if resumed is not None and _is_complete(parts, resumed):
-                journal.say(complete_words(resumed.run_dir, parts, name))
+                journal.say(complete_words(resumed.run_dir, parts, again))
                 run_dir: Path | None = resumed.run_dir
             else:
                 run_dir = _train_in_folder(session, changed)
@@ -172,7 +178,7 @@ def _train_in_folder(session: Session, changed: list[str]) -> Path | None:
                 evaluator = _evaluator(session, folder.samples)
                 beside = _beside(session, config, folder, evaluator)
                 outcome = _loop(session, replica, beside)
-            journal.say(last_words(run_dir, outcome, session.name))
+            journal.say(last_words(run_dir, outcome, session.again))
             if outcome.signal_number is None and evaluator.last_sample:
                 print(evaluator.last_sample, flush=True)
     if outcome.signal_number is not None:

@@ -119,24 +119,29 @@ def _passing_on_signals(children: Sequence[Child]) -> Iterator[None]:
 
 
 def _wait(children: Sequence[Child]) -> int:
-    """Wait until all have ended well, or one has not; end the others then and return its code."""
-    while True:
-        codes = [child.poll() for child in children]
-        if all(code is not None for code in codes):
-            break
+    """Wait until all have ended well, or one has not: end the others then. Return the run's code."""
+    while any(child.poll() is None for child in children):
+        codes = [child.returncode for child in children]
         # After a signal one rank may still be saving while the others are done.
         if any(code and _exit_code(code) not in _STOPPED for code in codes):
             _end(children, grace_seconds=_GRACE_SECONDS)
             break
         time.sleep(_POLL_SECONDS)
-    return _telling([_exit_code(code) for code in codes if code is not None])
+    return _telling([_exit_code(child.returncode) for child in children])
 
 
 def _telling(codes: Sequence[int]) -> int:
-    """Return the code that tells most: a rank that fails because another did only says 1."""
+    """Return the code that tells most.
+
+    A rank that fails because another did only says 1, and one that was ended for that reason says
+    that a signal came.
+    """
     failed = [code for code in codes if code]
-    said = [code for code in failed if code != 1]
-    return (said or failed or [0])[0]
+    return min(
+        failed,
+        key=lambda code: (code not in range(2, 6), code in _STOPPED, code == 1),
+        default=0,
+    )
 
 
 def _exit_code(code: int) -> int:

@@ -1,4 +1,4 @@
-"""Cutting long text into pieces that encode to the same tokens as the whole.
+r"""Cutting long text into pieces that encode to the same tokens as the whole.
 
 Tokenizers see pieces, never a whole corpus: memory stays bounded, and the regular expressions
 inside tiktoken fail on runs of about a million spaces. A piece ends where every split pattern cuts

@@ -161,11 +161,12 @@ class _AfterStep:
 
     def resumed(self) -> Outcome | None:
         """Do what was left of a step once it was saved; return how the run ended, if it has."""
-        signal_number, _, _ = self._agree()
-        return self._evaluate_and_log({}, signal_number)
+        signal_number, elapsed, _ = self._agree()
+        # This step's speed was another start's.
+        return self._evaluate_and_log({"elapsed_seconds": elapsed}, signal_number)
 
     def _agree(self) -> tuple[int | None, float, bool]:
-        """Return the signal that came, the seconds of the budget used, whether to save by the clock.
+        """Return the signal that came, the seconds of the budget used, whether the clock says save.
 
         What one rank knows holds for all: they must take the same branches.
         """

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gptkit.checkpoint import Retention, SaveError, newest_usable, require_space, verify
-from gptkit.checkpoint.folder import commit
+from gptkit.checkpoint.folder import commit, remove_strays
 from gptkit.checkpoint.names import candidates
 
 Write = Callable[..., Path]
@@ -146,7 +146,7 @@ def test_what_dead_processes_left_is_cleaned_up(write: Write, run_dir: Path) -> 
     for name in (".step_00000002.tmp-1-abcd", ".step_00000000.gone-1-abcd"):
         (folder.parent / name).mkdir()
         (folder.parent / name / "half").write_bytes(b"x")
-    Retention(run_dir, 2).apply()
+    remove_strays(run_dir)
 
     assert [path.name for path in folder.parent.iterdir()] == ["step_00000001"]
 

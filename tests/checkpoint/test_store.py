@@ -248,3 +248,12 @@ def test_the_files_hold_no_time_path_or_host(run_dir: Path, contents: Contents) 
     assert str(run_dir).encode() not in b"".join(
         path.read_bytes() for path in folder.rglob("*.*") if path.is_file()
     )
+
+
+def test_saving_first_removes_what_dead_processes_left(run_dir: Path, contents: Contents) -> None:
+    stray = run_dir / "checkpoints" / ".step_00000001.tmp-1-abcd"
+    stray.mkdir(parents=True)
+    (stray / "half").write_bytes(b"x")
+    folder = save(run_dir, 7, contents)
+
+    assert list((run_dir / "checkpoints").iterdir()) == [folder]

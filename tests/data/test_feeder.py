@@ -101,13 +101,12 @@ def test_waiting_is_measured(windows):
     with Feeder(Slow(windows, 0.02), range(5)) as feeder:
         list(feeder)
 
-    assert 0.05 < feeder.wait_seconds < 1.0
+    assert feeder.wait_seconds > 0.05
 
 
 def test_a_loop_that_is_slower_than_the_thread_hardly_waits(windows):
-    with Feeder(windows, range(20)) as feeder:
-        time.sleep(0.05)
+    with Feeder(Slow(windows, 0.01), range(12)) as feeder:
         for _ in feeder:
-            time.sleep(0.005)
+            time.sleep(0.03)
 
-    assert feeder.wait_seconds < 0.02
+    assert feeder.wait_seconds < 0.5 * 12 * 0.01

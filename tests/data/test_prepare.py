@@ -9,7 +9,7 @@ import pytest
 
 from gptkit.data.build import Machine
 from gptkit.data.dataset import open_dataset
-from gptkit.data.prepare import check_data
+from gptkit.data.prepare import check_data, check_text
 from gptkit.data.progress import Silent
 from gptkit.data.sources import SOURCES
 from gptkit.errors import DataError
@@ -198,4 +198,16 @@ def test_a_dry_run_checks_the_source_and_writes_nothing(configure, tmp_path, tex
 
     with pytest.raises(DataError, match="does not exist"):
         check_data(configure(tmp_path / "gone.txt"))
+    assert list(tmp_path.iterdir()) == [text_file]
+
+
+def test_reading_a_text_without_preparing_it_finds_what_is_wrong(configure, text_file, tmp_path):
+    config = configure(text_file)
+    check_text(config, 65)
+
+    with pytest.raises(DataError, match=r"its train split has [0-9]+ tokens and needs 10000"):
+        check_text(config, 10_000)
+    text_file.write_bytes(b"bad \xff")
+    with pytest.raises(DataError, match="is not UTF-8"):
+        check_text(config, 65)
     assert list(tmp_path.iterdir()) == [text_file]

@@ -133,17 +133,19 @@ def test_a_stop_in_the_middle_leaves_nothing(prepare, text_file, monkeypatch, st
     assert list(text_file.parent.iterdir()) == [text_file]
 
 
-def test_a_text_that_changes_meanwhile_is_an_error(prepare, text_file, monkeypatch):
+@pytest.mark.parametrize("more", ["The", "unseen: \u00a9"])
+def test_a_text_that_changes_meanwhile_is_an_error(more, prepare, text_file, monkeypatch):
     make = build._make_tokenizer
 
-    def change_then_make(*args):
-        text_file.write_text(text_file.read_text(encoding="utf-8") + "more", encoding="utf-8")
-        return make(*args)
+    def make_then_change(*args):
+        tokenizer = make(*args)
+        text_file.write_text(text_file.read_text(encoding="utf-8") + more, encoding="utf-8")
+        return tokenizer
 
-    monkeypatch.setattr(build, "_make_tokenizer", change_then_make)
+    monkeypatch.setattr(build, "_make_tokenizer", make_then_change)
 
     with pytest.raises(DataError, match="the text changed while it was being prepared"):
-        prepare(text_file, BPE)
+        prepare(text_file)
 
     assert list(text_file.parent.iterdir()) == [text_file]
 

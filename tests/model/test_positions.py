@@ -33,6 +33,13 @@ def test_products_depend_on_the_distance_alone(shift: int) -> None:
     torch.testing.assert_close(near, far, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("positions", [[0, 1, 2], [9, 4, 7]])
+def test_the_gradient_of_a_turn_is_that_of_small_differences(positions: list[int]) -> None:
+    x = torch.randn(2, 3, 2, 8, dtype=torch.float64, requires_grad=True)
+
+    assert torch.autograd.gradcheck(lambda x: rotate(x, rotation_at(positions)), x)
+
+
 def test_position_zero_turns_nothing() -> None:
     x = torch.randn(2, 1, 3, 8)
 

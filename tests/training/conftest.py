@@ -97,9 +97,7 @@ class TinyRun:
             limits=self.limits,
             progress=self.progress,
             runtime=self.runtime,
-            beside=Beside(
-                lambda: self.evaluate(), self._save, self._mark_best, self._log
-            ),
+            beside=Beside(lambda: self.evaluate(), self._save, self._mark_best, self._log),
             interrupt=self.interrupt,
             pace=Pace(),
         )

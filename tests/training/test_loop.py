@@ -33,7 +33,7 @@ def test_a_stopped_and_resumed_run_ends_bitwise_like_one_that_never_stopped(make
         part.on_save = interrupt_at
         part.train()
         lines |= part.lines
-        # The step after the one in which the signal came.
+        # The run ended one step later: it is resumed from the older of its checkpoints.
         checkpoint = part.saved[stop]
 
     torch.testing.assert_close(part.weights(), whole.weights(), rtol=0, atol=0)

@@ -164,5 +164,3 @@ def test_weights_do_not_move_while_a_state_is_loaded(make_model):
     load_optimizer_state(built("adamw", model), model, tensors, values)
 
     torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
-
-

@@ -11,7 +11,6 @@ from gptkit.training.step import micro_batch_indices, train_step
 from gptkit.training.update import Update
 
 
-
 def batch_of(rows, *, masked=0):
     torch.manual_seed(3)
     tokens = torch.randint(11, (rows, 8))
