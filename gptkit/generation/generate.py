@@ -139,13 +139,14 @@ class Generation(Iterator[list[int | None]]):
 @torch.inference_mode()
 def read(model: GPT, tokens: Tensor, cache: Cache) -> Tensor:
     """Read tokens (B, T) into the cache, without dropout, and return the last logits, (B, V)."""
-    training = model.training
-    model.eval()
-    try:
-        hidden = model.hidden(tokens.to(model.token_embedding.weight.device), cache)
-        return model.unembed(hidden[:, -1])
-    finally:
-        model.train(training)
+    if model.training:
+        model.eval()
+        try:
+            return read(model, tokens, cache)
+        finally:
+            model.train()
+    hidden = model.hidden(tokens.to(model.token_embedding.weight.device), cache)
+    return model.unembed(hidden[:, -1])
 
 
 def sample_seed(seed: int, index: int) -> int:

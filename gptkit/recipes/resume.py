@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gptkit.checkpoint import newest_usable, newest_verified
+from gptkit.checkpoint import (
+    abandon_newer,
+    newest_usable,
+    newest_verified,
+    point,
+    pointed,
+    step_name,
+)
 from gptkit.checkpoint.store import CONFIG_NAME, load_state
 from gptkit.config import RunConfig, load_config
 from gptkit.errors import CheckpointError, ConfigError
@@ -30,36 +37,52 @@ class Resumed:
     state: Mapping[str, Any]
 
 
-def find_resumed(
-    resume: str | None,
-    config: RunConfig,
-    *,
-    name: str,
-    folder: Path,
-    is_main: bool,
-    say: Callable[[str], None],
-) -> Resumed | None:
+@dataclass(frozen=True)
+class Target:
+    """What `--resume` names: a run, and the checkpoint to go on from where that is not the newest."""
+
+    run_dir: Path
+    checkpoint: Path | None = None
+
+
+def find_target(resume: str | None, config: RunConfig, name: str) -> Target | None:
     """Return the run that `--resume` means; None: start a new one.
 
     resume: "auto" means the run in `config.run_dir`, else the newest run called `name`, `name`-2, ...; a path means the
-    run there. folder: where the config's plugins are. is_main: whether this rank sets damaged checkpoints aside.
+    run, or the checkpoint, there.
 
-    Raises: ConfigError when a path is no run; CheckpointError when checkpoints exist and none is usable.
+    Raises: ConfigError when a path is no run; CheckpointError when its checkpoint is damaged.
     """
     if resume is None:
         return None
     if resume == "auto":
         run_dir = config.run_dir or _newest_called(name)
-        if run_dir is None or not holds_run(run_dir):
-            return None
-    else:
-        path = Path(resume)
-        if is_checkpoint(path) and run_of(path) is not None:
-            return _resumed_at(resolve(path), folder)
-        run_dir = path
-        if not holds_run(run_dir):
-            raise ConfigError(f"--resume {resume}: there is no run in '{run_dir}'")
-    found = newest_usable(run_dir) if is_main else newest_verified(run_dir)
+        return Target(run_dir) if run_dir is not None and holds_run(run_dir) else None
+    path = Path(resume)
+    run_dir = run_of(path) if is_checkpoint(path) else None
+    if run_dir is not None:
+        return Target(run_dir, resolve(path))
+    if not holds_run(path):
+        raise ConfigError(f"--resume {resume}: there is no run in '{path}'")
+    return Target(path)
+
+
+def read_target(
+    target: Target, folder: Path, *, is_main: bool, say: Callable[[str], None]
+) -> Resumed | None:
+    """Return the run as its checkpoint left it; None when it never wrote one.
+
+    folder: where the config's plugins are. is_main: whether this rank, which holds the run's lock, puts aside
+    checkpoints that are damaged, or later than the one to go on from.
+
+    Raises: CheckpointError when checkpoints exist and none is usable.
+    """
+    if target.checkpoint is not None:
+        resumed = _resumed_at(target.checkpoint, folder)
+        if is_main:
+            _go_back(resumed, say)
+        return resumed
+    found = newest_usable(target.run_dir) if is_main else newest_verified(target.run_dir)
     if found is None:
         return None
     for note in found.notes:
@@ -133,6 +156,17 @@ def _resumed_at(checkpoint: Path, folder: Path) -> Resumed:
     except ConfigError as error:
         raise CheckpointError(f"{checkpoint}: its settings cannot be read: {error}") from error
     return Resumed(run_dir, checkpoint, config, load_state(checkpoint))
+
+
+def _go_back(resumed: Resumed, say: Callable[[str], None]) -> None:
+    """Let an older checkpoint be the newest: what came after it belongs to a run that is given up."""
+    progress = resumed.state["progress"]
+    for note in abandon_newer(resumed.run_dir, progress["step"]):
+        say(note)
+    best = resumed.checkpoint.with_name(step_name(progress["best_step"] or progress["step"]))
+    if pointed(resumed.run_dir, "best") is None and best.is_dir():
+        point(resumed.run_dir, "best", best)
+    point(resumed.run_dir, "last", resumed.checkpoint)
 
 
 def _newest_called(name: str) -> Path | None:

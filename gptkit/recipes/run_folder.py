@@ -38,7 +38,7 @@ class RunFolder:
 
 @contextmanager
 def claim(config: RunConfig, name: str, journal: Journal) -> Iterator[Path]:
-    """Make the run folder, or take the one that is resumed, and keep a second writer out.
+    """Make the run folder and keep a second writer out.
 
     Raises: ConfigError when it cannot be made; RunInUseError when another process trains in it.
     """

@@ -5,6 +5,7 @@ config -> where it goes on -> runtime -> data -> parts -> run folder -> loop -> 
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,14 @@ from gptkit.recipes.beside import Evaluator, Saver
 from gptkit.recipes.journal import Journal, TerminalProgress
 from gptkit.recipes.load import Run, load_run
 from gptkit.recipes.parts import Parts, build_parts
-from gptkit.recipes.resume import Resumed, adopt, changes, check_data_identity, find_resumed
+from gptkit.recipes.resume import (
+    Resumed,
+    adopt,
+    changes,
+    check_data_identity,
+    find_target,
+    read_target,
+)
 from gptkit.recipes.run_folder import (
     RunFolder,
     claim,
@@ -32,6 +40,7 @@ from gptkit.recipes.run_folder import (
 from gptkit.recipes.start import plugin_sources
 from gptkit.recipes.words import complete_words, last_words, opening_words
 from gptkit.recipes.writing import check_prompt
+from gptkit.runs import hold_run
 from gptkit.runtime.choose import Workload
 from gptkit.runtime.interrupt import Interrupt
 from gptkit.runtime.launch import Place
@@ -52,6 +61,8 @@ class Session:
     again: str | None
     """The config as the user named it; None where it takes more than that to get the same settings."""
     plugins: dict[str, str]
+    held_folder: Path | None
+    """The run that is resumed, whose lock this process holds; None: a folder is still to be made."""
     dataset: Dataset
     parts: Parts
     runtime: Runtime
@@ -71,10 +82,14 @@ def train(
     """
     place = Place.from_environment()
     journal = Journal(speaks=place.rank == 0)
-    with Interrupt() as interrupt:
-        resumed = find_resumed(
-            resume, config, name=name, folder=folder, say=journal.say, is_main=place.rank == 0
-        )
+    with ExitStack() as held, Interrupt() as interrupt:
+        target = find_target(resume, config, name)
+        resumed = None
+        if target is not None:
+            if place.rank == 0:
+                held.enter_context(hold_run(target.run_dir, warn=journal.say))
+            resumed = read_target(target, folder, is_main=place.rank == 0, say=journal.say)
+            config = config.model_copy(update={"run_dir": target.run_dir})
         if resumed is not None:
             config = adopt(config, resumed, place.world_size)
         with Runtime.start(config.runtime, _workload(config)) as runtime:
@@ -91,6 +106,7 @@ def train(
                 name=name,
                 again=again,
                 plugins=plugin_sources(config, folder),
+                held_folder=target.run_dir if target is not None else None,
                 dataset=dataset,
                 parts=parts,
                 runtime=runtime,
@@ -165,7 +181,7 @@ def _train_in_folder(session: Session, changed: list[str]) -> Path | None:
         outcome = _loop(session, replica, _silent(session))
         run_dir = None
     else:
-        with claim(config, session.name, journal) as run_dir:
+        with _held_folder(session) as run_dir:
             journal.say(opening_words(config, session.dataset, session.parts, run_dir, changed))
             journal.say(f"machine  {'; '.join(runtime.reasons)}")
             with open_run_folder(
@@ -184,6 +200,12 @@ def _train_in_folder(session: Session, changed: list[str]) -> Path | None:
     if outcome.signal_number is not None:
         raise Interrupted(outcome.signal_number, _stopped_words(outcome))
     return run_dir
+
+
+def _held_folder(session: Session) -> AbstractContextManager[Path]:
+    if session.held_folder is not None:
+        return nullcontext(session.held_folder)
+    return claim(session.config, session.name, session.journal)
 
 
 def _loop(session: Session, replica: nn.Module, beside: Beside) -> Outcome:

@@ -78,7 +78,9 @@ def test_resuming_gives_the_bytes_of_a_run_that_was_not_stopped(project, gptkit)
             "--set", f"training.max_steps={steps}",
         )  # fmt: skip
         assert part.code == 0
-    whole = gptkit("train", "my.yaml", "--run-dir", "whole", *schedule, "--set", "training.max_steps=9")
+    whole = gptkit(
+        "train", "my.yaml", "--run-dir", "whole", *schedule, "--set", "training.max_steps=9"
+    )
 
     assert whole.code == 0
     for name in ("model.safetensors", "optimizer.safetensors"):
@@ -99,6 +101,25 @@ def test_a_finished_run_is_complete(project, gptkit):
     assert again.code == 0
     assert "complete" in again.err
     assert not (project / "runs/my-2").exists()
+
+
+def test_resuming_an_older_checkpoint_gives_up_the_later_ones(project, gptkit):
+    gptkit("train", "my.yaml", "--set", "training.keep_checkpoints=9")
+    run = project / "runs/my"
+
+    result = gptkit(
+        "train",
+        "my.yaml",
+        "--resume",
+        run / "checkpoints/step_00000003",
+        "--set",
+        "training.max_steps=4",
+    )
+
+    assert result.code == 0
+    assert [row["step"] for row in metrics_of(run)] == [2, 3, 4]
+    assert (run / "checkpoints/last").read_text(encoding="utf-8").strip() == "step_00000004"
+    assert not (run / "checkpoints/step_00000006").exists()
 
 
 def test_resume_auto_without_a_run_starts_afresh(project, gptkit):
@@ -134,7 +155,17 @@ def test_a_checkpoint_folder_samples_where_it_is_moved(project, gptkit, tmp_path
 
 def test_samples_are_parted_and_the_same_for_the_same_seed(project, gptkit):
     gptkit("train", "my.yaml")
-    args = ("sample", "--prompt", "the ", "--max-new-tokens", "9", "--num-samples", "3", "--seed", "7")
+    args = (
+        "sample",
+        "--prompt",
+        "the ",
+        "--max-new-tokens",
+        "9",
+        "--num-samples",
+        "3",
+        "--seed",
+        "7",
+    )
 
     first, second = gptkit(*args), gptkit(*args)
 
