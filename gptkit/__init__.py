@@ -33,6 +33,9 @@ def train(
 
     Raises: GptkitError.
     """
+    from gptkit.runtime.process import share_the_cores
+
+    share_the_cores()
     from gptkit.recipes.start import start
 
     folder = Path(run_dir) if run_dir is not None else None
@@ -55,6 +58,9 @@ def load(
 
     Raises: ConfigError when there is no such run; CheckpointError when none of its checkpoints is usable.
     """
+    from gptkit.runtime.process import share_the_cores
+
+    share_the_cores()
     from gptkit.recipes.load import load_run
 
     return load_run(

@@ -13,6 +13,7 @@ import typer
 from gptkit import __version__
 from gptkit.cli import config, evaluate, prepare, sample, tokenizer, train
 from gptkit.errors import GptkitError
+from gptkit.runtime.process import share_the_cores
 
 app = typer.Typer(
     name="gptkit",
@@ -54,6 +55,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # Text of any language must print, also into a pipe on Windows or under LANG=C.
             stream.reconfigure(encoding="utf-8", errors="replace")
+    share_the_cores()
     try:
         app()
     except GptkitError as error:

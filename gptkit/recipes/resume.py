@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,11 +171,8 @@ def _go_back(resumed: Resumed, say: Callable[[str], None]) -> None:
 
 
 def _newest_called(name: str) -> Path | None:
-    def is_called(run: Path) -> bool:
-        number = run.name.removeprefix(name)
-        return run.name.startswith(name) and (not number or number.lstrip("-").isdigit())
-
-    return next((run for run in list_runs() if is_called(run)), None)
+    called = re.compile(rf"{re.escape(name)}(-\d+)?")
+    return next((run for run in list_runs() if called.fullmatch(run.name)), None)
 
 
 def _flat(config: RunConfig) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,11 +53,19 @@ def claim(config: RunConfig, name: str, journal: Journal) -> Iterator[Path]:
 
 @contextmanager
 def open_run_folder(
-    run_dir: Path, config: RunConfig, journal: Journal, *, first_step: int, max_steps: int | None
+    run_dir: Path,
+    config: RunConfig,
+    plugins: Mapping[str, str],
+    journal: Journal,
+    *,
+    first_step: int,
+    max_steps: int | None,
 ) -> Iterator[RunFolder]:
     """Record the start, write the resolved config, open metrics, log and trackers; close them at the end."""
     (run_dir / SAMPLES_NAME).mkdir(exist_ok=True)
     write_text(run_dir / "config.yaml", dump_config(config))
+    for name, source in plugins.items():
+        write_text(run_dir / name, source)  # config.yaml finds them beside it
     start_run(run_dir)
     # The step of the checkpoint is evaluated, and its line written, again.
     trim(run_dir / METRICS_NAME, first_step - 1)

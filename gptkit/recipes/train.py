@@ -5,21 +5,13 @@ config -> where it goes on -> runtime -> data -> parts -> run folder -> loop -> 
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 
-import torch
-from torch import nn
-
-from gptkit.checkpoint.store import Contents
-from gptkit.config import RunConfig, dump_config
+from gptkit.config import RunConfig
 from gptkit.data.dataset import Dataset
-from gptkit.data.feeder import Feeder
 from gptkit.data.prepare import prepare_dataset, prepared_path
-from gptkit.errors import Interrupted
 from gptkit.loggers.metrics import METRICS_NAME, read_metrics
-from gptkit.recipes.beside import Evaluator, Saver
 from gptkit.recipes.journal import Journal, TerminalProgress
 from gptkit.recipes.load import Run, load_run
 from gptkit.recipes.parts import Parts, build_parts
@@ -32,42 +24,17 @@ from gptkit.recipes.resume import (
     read_target,
 )
 from gptkit.recipes.run_folder import (
-    RunFolder,
-    claim,
-    open_run_folder,
     removed_on_error,
 )
+from gptkit.recipes.session import Session, resolved, run_session
 from gptkit.recipes.start import plugin_sources
-from gptkit.recipes.words import complete_words, last_words, opening_words
+from gptkit.recipes.words import complete_words
 from gptkit.recipes.writing import check_prompt
 from gptkit.runs import hold_run
 from gptkit.runtime.choose import Workload
 from gptkit.runtime.interrupt import Interrupt
 from gptkit.runtime.launch import Place
 from gptkit.runtime.runtime import Runtime
-from gptkit.training.loop import Beside, Outcome
-from gptkit.training.loop import train as run_loop
-from gptkit.training.pace import Pace
-from gptkit.training.step import micro_batch_indices
-
-
-@dataclass(frozen=True)
-class Session:
-    """What one start of a run works with."""
-
-    config: RunConfig
-    """Without any `auto`."""
-    name: str
-    again: str | None
-    """The config as the user named it; None where it takes more than that to get the same settings."""
-    plugins: dict[str, str]
-    held_folder: Path | None
-    """The run that is resumed, whose lock this process holds; None: a folder is still to be made."""
-    dataset: Dataset
-    parts: Parts
-    runtime: Runtime
-    interrupt: Interrupt
-    journal: Journal
 
 
 def train(
@@ -90,10 +57,11 @@ def train(
                 held.enter_context(hold_run(target.run_dir, warn=journal.say))
             resumed = read_target(target, folder, is_main=place.rank == 0, say=journal.say)
             config = config.model_copy(update={"run_dir": target.run_dir})
+        plugins = plugin_sources(config, folder)
         if resumed is not None:
             config = adopt(config, resumed, place.world_size)
         with Runtime.start(config.runtime, _workload(config)) as runtime:
-            config = _resolved(config, runtime)
+            config = resolved(config, runtime)
             changed = changes(config, resumed) if resumed is not None else []
             with removed_on_error(prepared_path(config.data)):
                 dataset = _prepare(config, runtime, interrupt)
@@ -105,7 +73,7 @@ def train(
                 config=config,
                 name=name,
                 again=again,
-                plugins=plugin_sources(config, folder),
+                plugins=plugins,
                 held_folder=target.run_dir if target is not None else None,
                 dataset=dataset,
                 parts=parts,
@@ -114,21 +82,17 @@ def train(
                 journal=journal,
             )
             if resumed is not None and _is_complete(parts, resumed):
-                journal.say(complete_words(resumed.run_dir, parts, again))
+                journal.say(
+                    complete_words(resumed.run_dir, parts, again, plugins=bool(session.plugins))
+                )
                 run_dir: Path | None = resumed.run_dir
             else:
-                run_dir = _train_in_folder(session, changed)
+                run_dir = run_session(session, changed)
     journal.close()
-    return load_run(run_dir, device=runtime.device.type, dtype="float32") if run_dir else None
-
-
-def _resolved(config: RunConfig, runtime: Runtime) -> RunConfig:
-    return config.model_copy(
-        update={
-            "runtime": runtime.config,
-            "training": config.training.resolved(runtime.world_size),
-        }
-    )
+    if run_dir is None:
+        return None
+    # The config has run its plugins already.
+    return load_run(run_dir, device=runtime.device.type, dtype="float32", allow_plugins=True)
 
 
 def _workload(config: RunConfig) -> Workload:
@@ -165,132 +129,3 @@ def _is_complete(parts: Parts, resumed: Resumed) -> bool:
     done = parts.limits.reached(parts.progress) is not None
     evaluated = parts.val_windows is None or (bool(rows) and "val_loss" in rows[-1])
     return done and bool(rows) and rows[-1]["step"] == parts.progress.step and evaluated
-
-
-def _train_in_folder(session: Session, changed: list[str]) -> Path | None:
-    """Train and return the run folder; None on the ranks that do not write.
-
-    Raises: Interrupted when a signal ended the run.
-    """
-    config, runtime, journal = session.config, session.runtime, session.journal
-    rows = config.training.micro_batch_size or 1
-    example = torch.zeros((rows, config.model.context_length), dtype=torch.int64)
-    replica = runtime.replicate(session.parts.model, example, warn=journal.say)
-    config = _resolved(config, runtime)  # the compiler may have failed
-    if not runtime.is_main:
-        outcome = _loop(session, replica, _silent(session))
-        run_dir = None
-    else:
-        with _held_folder(session) as run_dir:
-            journal.say(opening_words(config, session.dataset, session.parts, run_dir, changed))
-            journal.say(f"machine  {'; '.join(runtime.reasons)}")
-            with open_run_folder(
-                run_dir,
-                config,
-                journal,
-                first_step=session.parts.progress.step,
-                max_steps=session.parts.limits.max_steps,
-            ) as folder:
-                evaluator = _evaluator(session, folder.samples)
-                beside = _beside(session, config, folder, evaluator)
-                outcome = _loop(session, replica, beside)
-            journal.say(last_words(run_dir, outcome, session.again))
-            if outcome.signal_number is None and evaluator.last_sample:
-                print(evaluator.last_sample, flush=True)
-    if outcome.signal_number is not None:
-        raise Interrupted(outcome.signal_number, _stopped_words(outcome))
-    return run_dir
-
-
-def _held_folder(session: Session) -> AbstractContextManager[Path]:
-    if session.held_folder is not None:
-        return nullcontext(session.held_folder)
-    return claim(session.config, session.name, session.journal)
-
-
-def _loop(session: Session, replica: nn.Module, beside: Beside) -> Outcome:
-    config, parts, runtime = session.config, session.parts, session.runtime
-    peak = runtime.peak_flops()
-    indices = micro_batch_indices(
-        parts.progress.step,
-        accumulation=config.training.accumulation(runtime.world_size),
-        runtime=runtime,
-    )
-    with Feeder(parts.windows, indices, runtime.device) as batches:
-        return run_loop(
-            replica,
-            batches,
-            optimizer=parts.optimizer,
-            schedule=config.schedule,  # type: ignore[arg-type]
-            config=config.training,
-            limits=parts.limits,
-            progress=parts.progress,
-            runtime=runtime,
-            beside=beside,
-            interrupt=session.interrupt,
-            pace=Pace(
-                elapsed_before=parts.elapsed_before,
-                flops_per_token=parts.model.flops_per_token(),
-                peak_flops=None if peak is None else peak * runtime.world_size,
-            ),
-        )
-
-
-def _beside(session: Session, config: RunConfig, folder: RunFolder, evaluator: Evaluator) -> Beside:
-    parts = session.parts
-    saver = Saver(
-        run_dir=folder.path,
-        model=parts.model,
-        optimizer=parts.optimizer,
-        runtime=session.runtime,
-        contents=Contents(
-            config=dump_config(config),
-            tokenizer=session.dataset.tokenizer,
-            weights={},
-            state={
-                "data_identity": session.dataset.identity,
-                "world_size": session.runtime.world_size,
-            },
-            plugins=session.plugins,
-        ),
-        keep=config.training.keep_checkpoints,
-        is_last=lambda progress: parts.limits.reached(progress) is not None,
-        journal=session.journal,
-    )
-    return Beside(
-        evaluate=evaluator.evaluate,
-        save=saver.save,
-        mark_best=saver.mark_best,
-        log=folder.metrics.log,
-    )
-
-
-def _evaluator(session: Session, samples_dir: Path | None) -> Evaluator:
-    return Evaluator(
-        model=session.parts.model,
-        dataset=session.dataset,
-        windows=session.parts.val_windows,
-        runtime=session.runtime,
-        interrupt=session.interrupt,
-        config=session.config.training,
-        samples_dir=samples_dir,
-        progress=session.parts.progress,
-        journal=session.journal,
-    )
-
-
-def _silent(session: Session) -> Beside:
-    """What the other ranks do beside the steps: their share of each evaluation."""
-
-    def nothing(*args: object) -> None:
-        raise AssertionError("only rank 0 writes")
-
-    return Beside(
-        evaluate=_evaluator(session, None).evaluate, save=nothing, mark_best=nothing, log=nothing
-    )
-
-
-def _stopped_words(outcome: Outcome) -> str:
-    assert outcome.signal_number is not None
-    base = str(Interrupted(outcome.signal_number))
-    return f"{base} after step {outcome.progress.step}, which is saved; --resume auto goes on"

@@ -59,7 +59,8 @@ def is_checkpoint(folder: Path) -> bool:
 
 def run_of(checkpoint: Path) -> Path | None:
     """Return the run folder around a checkpoint folder; None for one that was moved elsewhere."""
-    parent = checkpoint.absolute().parent
+    # As the user named it where that says enough: a relative path stays one.
+    parent = checkpoint.parent if checkpoint.parent.name else checkpoint.absolute().parent
     return parent.parent if parent.name == "checkpoints" else None
 
 

@@ -14,10 +14,10 @@ from gptkit.runtime.peak import measured_flops, peak_flops
 
 DType = Literal["float32", "bfloat16", "float16"]
 
-# Measured on 2 cores with AMX (benchmarks/cpu_bfloat16.md), training in eager mode, float32 time /
-# bfloat16 time: at 128 channels 0.8-1.1 (the casts eat the gain), at 192 1.25-1.3, at 256 1.3-2.0,
-# at 384 1.3-2.5.
-_CPU_BFLOAT16_WIDTH = 192
+# Time of a step in float32 / in bfloat16, measured with AMX, eager (benchmarks/cpu_training.md): 1.05
+# to 1.1 at 64 and 96 channels, where it is not worth the precision, 1.1 to 1.8 at 128, 1.6 at 192,
+# 1.9 at 256, 2.1 at 384.
+_CPU_BFLOAT16_WIDTH = 128
 _CPU_BFLOAT16_SPEEDUP = 1.5
 # The trial's matrices are small: a CPU that only emulates bfloat16 is up to 500 times slower with
 # it.

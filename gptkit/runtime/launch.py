@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -20,6 +20,7 @@ from types import FrameType
 _POLL_SECONDS = 0.05
 # Long enough to write a message, short enough not to look like a hang. A rank that waits for a dead
 # one cannot listen.
+_OWN_END_SECONDS = 1.0
 _GRACE_SECONDS = 10.0
 _STOPPED = {128 + signal.SIGINT, 128 + signal.SIGTERM}
 
@@ -69,7 +70,7 @@ def run_ranks(world_size: int, command: Sequence[str]) -> int:
         with _passing_on_signals(children):
             return _wait(children)
     finally:
-        _end(children, grace_seconds=0.0)
+        _kill(children)
 
 
 def _environment(rank: int, world_size: int, port: int) -> dict[str, str]:
@@ -119,12 +120,11 @@ def _passing_on_signals(children: Sequence[Child]) -> Iterator[None]:
 
 
 def _wait(children: Sequence[Child]) -> int:
-    """Wait until all have ended well, or one has not: end the others then. Return the run's code."""
-    while any(child.poll() is None for child in children):
-        codes = [child.returncode for child in children]
+    """Wait until all have ended well, or one has not; end the others then. Return the code."""
+    while None in (codes := [child.poll() for child in children]):
         # After a signal one rank may still be saving while the others are done.
         if any(code and _exit_code(code) not in _STOPPED for code in codes):
-            _end(children, grace_seconds=_GRACE_SECONDS)
+            _end_in_order(children)
             break
         time.sleep(_POLL_SECONDS)
     return _telling([_exit_code(child.returncode) for child in children])
@@ -148,12 +148,15 @@ def _exit_code(code: int) -> int:
     return 128 - code if code < 0 else code
 
 
-def _end(children: Sequence[Child], *, grace_seconds: float) -> None:
-    if grace_seconds > 0:
+def _end_in_order(children: Sequence[Child]) -> None:
+    """Give the other ranks time to say why they fail too, ask them to end, then make them."""
+    if not _wait_for_all(children, seconds=_OWN_END_SECONDS):
         _send(children, signal.SIGTERM)
-        _wait_until(
-            lambda: all(child.poll() is not None for child in children), seconds=grace_seconds
-        )
+        _wait_for_all(children, seconds=_GRACE_SECONDS)
+    _kill(children)
+
+
+def _kill(children: Sequence[Child]) -> None:
     for child in children:
         if child.poll() is None:
             child.kill()
@@ -166,7 +169,10 @@ def _send(children: Sequence[Child], number: int) -> None:
             child.send_signal(number)
 
 
-def _wait_until(condition: Callable[[], bool], *, seconds: float) -> None:
+def _wait_for_all(children: Sequence[Child], *, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
+    while None in [child.poll() for child in children]:
+        if time.monotonic() > deadline:
+            return False
         time.sleep(_POLL_SECONDS)
+    return True

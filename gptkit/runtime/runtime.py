@@ -6,11 +6,13 @@ cost.
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -21,11 +23,21 @@ from torch.nn.parallel import DistributedDataParallel
 from gptkit.runtime.choose import Workload, choose, choose_device
 from gptkit.runtime.config import RuntimeConfig
 from gptkit.runtime.launch import Place
+from gptkit.runtime.memory import keep_freed_memory
 from gptkit.runtime.peak import peak_flops
 
 # A dead rank closes its connections and is noticed at once; this only bounds silence. The others
 # wait this long for rank 0 to prepare the data, so it is no small number.
 _SILENCE = timedelta(hours=2)
+
+# No part of a model keeps running statistics: its buffers are the same everywhere and stay so. Newer
+# torch has another name for it and warns of the old one.
+_BUFFERS_OPTION = (
+    "forward_sync_buffers"
+    if "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+    else "broadcast_buffers"
+)
+_BUFFERS_STAY: dict[str, Any] = {_BUFFERS_OPTION: False}
 
 _EAGER_FLOAT32 = RuntimeConfig(device="cpu", dtype="float32", compile=False)
 
@@ -107,14 +119,14 @@ class Runtime:
         The parameters are those of `model`. example: (B, T) tokens, as in training, to try the
         compiler with. Where it fails, `warn` gets one line and the run goes on without.
         """
+        if self.device.type == "cpu":
+            keep_freed_memory()
         replica = self._compiled(model, example, warn) if self.config.compile else model
         if self.world_size == 1:
             return replica
         device_ids = [self.device] if self.device.type == "cuda" else None
-        # No part of a model keeps running statistics: its buffers are the same everywhere and stay
-        # so.
         return DistributedDataParallel(
-            replica, device_ids, broadcast_buffers=False, gradient_as_bucket_view=True
+            replica, device_ids, gradient_as_bucket_view=True, **_BUFFERS_STAY
         )
 
     def _compiled(

@@ -64,7 +64,11 @@ def test_every_problem_is_reported_at_once_with_its_place(load):
         ("model: {attention: 3}", "model.attention", "must be a section of keys"),
         ("model: {mlp: {name: swiglu, hidden: 3}}", "model.mlp.hidden", "unknown key"),
         ("schedule: {name: cosine, decay: 0.5}", "schedule.decay", "unknown key"),
-        ("schedule: {warmup_steps: 9}\ntraining: {max_steps: 9}", "schedule.warmup_steps", "less than"),
+        (
+            "schedule: {warmup_steps: 9}\ntraining: {max_steps: 9}",
+            "schedule.warmup_steps",
+            "less than",
+        ),
         ("schedule: {warmup: 0.6, decay: 0.6}", "schedule", "at most 1 together"),
         ("training: {batch_size: 10, micro_batch_size: 3}", "training", "must be a multiple of"),
         ("training: {max_steps: null}", "training", "needs an end"),
@@ -103,7 +107,9 @@ def test_a_preset_sets_keys_and_explicit_keys_win(load):
 
 def test_a_section_without_name_keeps_its_variant_and_a_new_name_drops_the_old_keys(load):
     kept = load(BASE + "schedule: {decay: 0.5}", "schedule.warmup=0.1").schedule
-    changed = load(BASE + "schedule: {decay: 0.5}", "schedule.min_factor=0.2", "schedule.name=cosine").schedule
+    changed = load(
+        BASE + "schedule: {decay: 0.5}", "schedule.min_factor=0.2", "schedule.name=cosine"
+    ).schedule
 
     assert kept == WSDConfig(decay=0.5, warmup=0.1)
     assert changed == CosineConfig(min_factor=0.2)

@@ -96,7 +96,23 @@ def test_deep_nesting_is_a_problem_and_no_crash():
 
 @pytest.mark.parametrize(
     "value",
-    ["1e-3", "no", "010", "1:30", "", "null", "~", "true", " a ", "a: b", "中文", "# x", 1e-5, 3, None],
+    [
+        "1e-3",
+        "no",
+        "010",
+        "1:30",
+        "",
+        "null",
+        "~",
+        "true",
+        " a ",
+        "a: b",
+        "中文",
+        "# x",
+        1e-5,
+        3,
+        None,
+    ],
 )
 def test_what_is_written_is_read_back(value):
     assert read_yaml(write_yaml({"key": [value]})).value == {"key": [value]}

@@ -110,19 +110,17 @@ def test_a_stop_token_ends_its_row_and_is_not_part_of_it() -> None:
     assert stopped == [row[:end] for row, end in zip(free, ends, strict=True)]
 
 
-def test_ended_rows_give_none_until_all_have_ended() -> None:
+def test_an_ended_row_gives_none_while_the_others_go_on() -> None:
     model = tiny_model()
     first, second = rows(model, PROMPT, WILD, num_samples=2)
     end = next(i for i, token in enumerate(first) if token not in second[: i + 1])
-    stops = frozenset({first[end]})
+    stop_tokens = frozenset({first[end]})
 
-    columns = list(generate(model, PROMPT, WILD, num_samples=2, stop_tokens=stops))
+    columns = list(generate(model, PROMPT, WILD, num_samples=2, stop_tokens=stop_tokens))
 
-    assert columns[: end + 1] == [
-        *map(list, zip(first[:end], second, strict=False)),
-        [None, second[end]],
-    ]
-    assert all(column[0] is None for column in columns[end:])
+    ended, other = zip(*columns, strict=True)
+    assert ended == first[:end] + (None,) * (len(columns) - end)
+    assert other[: end + 1] == second[: end + 1]
 
 
 def test_a_generation_says_why_each_sample_ended() -> None:

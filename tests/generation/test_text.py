@@ -106,6 +106,15 @@ def test_nothing_comes_after_a_stop_string() -> None:
     assert stream.stopped
 
 
+def test_a_stop_string_does_not_wait_for_a_longer_one_that_starts_with_it() -> None:
+    stream = TextStream(TOKENIZER, ["ab", "abc"])
+
+    pieces = [stream.push(t) for t in b"xab"]
+
+    assert pieces == ["x", "", ""]
+    assert stream.stopped
+
+
 def test_no_more_tokens_are_taken_once_a_stop_string_came() -> None:
     taken = []
 

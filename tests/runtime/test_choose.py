@@ -8,8 +8,8 @@ from gptkit.runtime.config import RuntimeConfig
 from gptkit.runtime.peak import measured_flops
 
 CPU = torch.device("cpu")
-WIDE = Workload(n_embd=384)
-NARROW = Workload(n_embd=128)
+WIDE = Workload(n_embd=128)
+NARROW = Workload(n_embd=96)
 
 
 @pytest.fixture

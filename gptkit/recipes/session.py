@@ -1,0 +1,190 @@
+"""One start of a run, from its parts to its end: the run folder, the loop, and what happens beside the steps."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from gptkit.checkpoint.store import Contents
+from gptkit.config import RunConfig, dump_config
+from gptkit.data.dataset import Dataset
+from gptkit.data.feeder import Feeder
+from gptkit.errors import Interrupted
+from gptkit.recipes.beside import Evaluator, Saver
+from gptkit.recipes.journal import Journal
+from gptkit.recipes.parts import Parts
+from gptkit.recipes.run_folder import RunFolder, claim, open_run_folder
+from gptkit.recipes.words import last_words, opening_words
+from gptkit.runtime.interrupt import Interrupt
+from gptkit.runtime.runtime import Runtime
+from gptkit.training.loop import Beside, Outcome
+from gptkit.training.loop import train as run_loop
+from gptkit.training.pace import Pace
+from gptkit.training.step import micro_batch_indices
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one start of a run works with."""
+
+    config: RunConfig
+    """Without any `auto`."""
+    name: str
+    again: str | None
+    """The config as the user named it; None where it takes more than that to get the same settings."""
+    plugins: dict[str, str]
+    held_folder: Path | None
+    """The run that is resumed, whose lock this process holds; None: a folder is still to be made."""
+    dataset: Dataset
+    parts: Parts
+    runtime: Runtime
+    interrupt: Interrupt
+    journal: Journal
+
+
+def run_session(session: Session, changed: list[str]) -> Path | None:
+    """Train and return the run folder; None on the ranks that do not write.
+
+    Raises: Interrupted when a signal ended the run.
+    """
+    config, runtime, journal = session.config, session.runtime, session.journal
+    rows = config.training.micro_batch_size or 1
+    example = torch.zeros((rows, config.model.context_length), dtype=torch.int64)
+    replica = runtime.replicate(session.parts.model, example, warn=journal.say)
+    config = resolved(config, runtime)  # the compiler may have failed
+    if not runtime.is_main:
+        outcome = _loop(session, replica, _silent(session))
+        run_dir = None
+    else:
+        with _held_folder(session) as run_dir:
+            journal.say(opening_words(config, session.dataset, session.parts, run_dir, changed))
+            journal.say(f"machine  {'; '.join(runtime.reasons)}")
+            with open_run_folder(
+                run_dir,
+                config,
+                session.plugins,
+                journal,
+                first_step=session.parts.progress.step,
+                max_steps=session.parts.limits.max_steps,
+            ) as folder:
+                evaluator = _evaluator(session, folder.samples)
+                beside = _beside(session, config, folder, evaluator)
+                outcome = _loop(session, replica, beside)
+            journal.say(last_words(run_dir, outcome, session.again, plugins=bool(session.plugins)))
+            if outcome.signal_number is None and evaluator.last_sample:
+                print(evaluator.last_sample, flush=True)
+    if outcome.signal_number is not None:
+        stopped = Interrupted(outcome.signal_number, _stopped_words(outcome))
+        if not runtime.is_main:
+            raise SystemExit(stopped.exit_code)  # rank 0 says it
+        raise stopped
+    return run_dir
+
+
+def _held_folder(session: Session) -> AbstractContextManager[Path]:
+    if session.held_folder is not None:
+        return nullcontext(session.held_folder)
+    return claim(session.config, session.name, session.journal)
+
+
+def _loop(session: Session, replica: nn.Module, beside: Beside) -> Outcome:
+    config, parts, runtime = session.config, session.parts, session.runtime
+    peak = runtime.peak_flops()
+    indices = micro_batch_indices(
+        parts.progress.step,
+        accumulation=config.training.accumulation(runtime.world_size),
+        runtime=runtime,
+    )
+    with Feeder(parts.windows, indices, runtime.device) as batches:
+        return run_loop(
+            replica,
+            batches,
+            optimizer=parts.optimizer,
+            schedule=config.schedule,  # type: ignore[arg-type]
+            config=config.training,
+            limits=parts.limits,
+            progress=parts.progress,
+            runtime=runtime,
+            beside=beside,
+            interrupt=session.interrupt,
+            pace=Pace(
+                elapsed_before=parts.elapsed_before,
+                flops_per_token=parts.model.flops_per_token(),
+                peak_flops=None if peak is None else peak * runtime.world_size,
+            ),
+        )
+
+
+def _beside(session: Session, config: RunConfig, folder: RunFolder, evaluator: Evaluator) -> Beside:
+    parts = session.parts
+    saver = Saver(
+        run_dir=folder.path,
+        model=parts.model,
+        optimizer=parts.optimizer,
+        runtime=session.runtime,
+        contents=Contents(
+            config=dump_config(config),
+            tokenizer=session.dataset.tokenizer,
+            weights={},
+            state={
+                "data_identity": session.dataset.identity,
+                "world_size": session.runtime.world_size,
+            },
+            plugins=session.plugins,
+        ),
+        keep=config.training.keep_checkpoints,
+        is_last=lambda progress: parts.limits.reached(progress) is not None,
+        journal=session.journal,
+    )
+    return Beside(
+        evaluate=evaluator.evaluate,
+        save=saver.save,
+        mark_best=saver.mark_best,
+        log=folder.metrics.log,
+    )
+
+
+def _evaluator(session: Session, samples_dir: Path | None) -> Evaluator:
+    return Evaluator(
+        model=session.parts.model,
+        dataset=session.dataset,
+        windows=session.parts.val_windows,
+        runtime=session.runtime,
+        interrupt=session.interrupt,
+        config=session.config.training,
+        samples_dir=samples_dir,
+        progress=session.parts.progress,
+        journal=session.journal,
+    )
+
+
+def _silent(session: Session) -> Beside:
+    """What the other ranks do beside the steps: their share of each evaluation."""
+
+    def nothing(*args: object) -> None:
+        raise AssertionError("only rank 0 writes")
+
+    return Beside(
+        evaluate=_evaluator(session, None).evaluate, save=nothing, mark_best=nothing, log=nothing
+    )
+
+
+def _stopped_words(outcome: Outcome) -> str:
+    assert outcome.signal_number is not None
+    base = str(Interrupted(outcome.signal_number))
+    return f"{base} after step {outcome.progress.step}, which is saved; --resume auto goes on"
+
+
+def resolved(config: RunConfig, runtime: Runtime) -> RunConfig:
+    """Return the settings without any `auto`; plugins by file name, as the run and its checkpoints carry them."""
+    return config.model_copy(
+        update={
+            "plugins": tuple(Path(path.name) for path in config.plugins),
+            "runtime": runtime.config,
+            "training": config.training.resolved(runtime.world_size),
+        }
+    )
