@@ -38,9 +38,10 @@ def train(
     share_the_cores()
     from gptkit.recipes.start import start
 
-    folder = Path(run_dir) if run_dir is not None else None
-    run: Run = start(str(config), set or {}, resume=resume, run_dir=folder)
-    return run
+    wanted = Path(run_dir) if run_dir is not None else None
+    folder = start(str(config), set or {}, resume=resume, run_dir=wanted)
+    # Its plugins have just been run.
+    return load(folder, dtype="float32", allow_plugins=True)
 
 
 def load(

@@ -87,6 +87,15 @@ def find_plugin(path: str | Path, folder: Path) -> Path:
     raise ConfigError(f"plugins: '{path}' is neither in '{folder}' nor in the current directory")
 
 
+def plugin_sources(paths: Sequence[Path], folder: Path) -> dict[str, str]:
+    """Return the plugin files of a config in `folder` by file name: a run and its checkpoints carry them.
+
+    Raises: ConfigError when one is missing.
+    """
+    files = [find_plugin(path, folder) for path in paths]
+    return {file.name: file.read_text(encoding="utf-8") for file in files}
+
+
 def _load(path: Path) -> None:
     name = f"gptkit_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)

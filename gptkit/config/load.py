@@ -12,6 +12,7 @@ from gptkit.config import yaml12
 from gptkit.config.overrides import Override, apply_overrides
 from gptkit.config.problems import explain
 from gptkit.config.run import RunConfig
+from gptkit.data.sources import TokensConfig
 from gptkit.errors import ConfigError
 from gptkit.plugins import load_plugins
 
@@ -75,7 +76,10 @@ def dump_config(config: RunConfig) -> str:
 
     The run folder is left out: a run can be moved.
     """
-    return yaml12.write_yaml(config.model_copy(update={"run_dir": None}).model_dump(mode="json"))
+    values = config.model_copy(update={"run_dir": None}).model_dump(mode="json")
+    if isinstance(config.data.source, TokensConfig):
+        del values["data"]["tokenizer"]  # prepared tokens bring theirs
+    return yaml12.write_yaml(values)
 
 
 def _read_text(path: Path) -> str:

@@ -14,7 +14,7 @@ from gptkit.data.batches import EvaluationWindows
 from gptkit.data.dataset import Dataset
 from gptkit.model import GPT
 from gptkit.recipes.journal import Journal
-from gptkit.recipes.writing import training_sample
+from gptkit.recipes.writing import excerpt, training_sample
 from gptkit.runtime.interrupt import Interrupt
 from gptkit.runtime.runtime import Runtime
 from gptkit.training.config import TrainingConfig
@@ -98,6 +98,7 @@ class Evaluator:
     samples_dir: Path | None
     """None on the ranks that draw none."""
     progress: Progress
+    is_last: Callable[[Progress], bool]
     journal: Journal
     last_sample: str = field(default="", init=False)
 
@@ -127,3 +128,5 @@ class Evaluator:
             path.write_text(self.last_sample, encoding="utf-8", newline="")
         except OSError as error:
             self.journal.say(f"{path}: {error.strerror or error}; the sample is not kept")
+        if not self.is_last(self.progress):  # the last one is shown whole
+            self.journal.say(excerpt(self.last_sample))

@@ -24,6 +24,7 @@ from gptkit.runtime.runtime import Runtime
 from gptkit.training.loop import Beside, Outcome
 from gptkit.training.loop import train as run_loop
 from gptkit.training.pace import Pace
+from gptkit.training.progress import Progress
 from gptkit.training.step import micro_batch_indices
 
 
@@ -44,6 +45,10 @@ class Session:
     runtime: Runtime
     interrupt: Interrupt
     journal: Journal
+
+    def is_last(self, progress: Progress) -> bool:
+        """Whether the run ends with this step."""
+        return self.parts.limits.reached(progress) is not None
 
 
 def run_session(session: Session, changed: list[str]) -> Path | None:
@@ -137,7 +142,7 @@ def _beside(session: Session, config: RunConfig, folder: RunFolder, evaluator: E
             plugins=session.plugins,
         ),
         keep=config.training.keep_checkpoints,
-        is_last=lambda progress: parts.limits.reached(progress) is not None,
+        is_last=session.is_last,
         journal=session.journal,
     )
     return Beside(
@@ -158,6 +163,7 @@ def _evaluator(session: Session, samples_dir: Path | None) -> Evaluator:
         config=session.config.training,
         samples_dir=samples_dir,
         progress=session.parts.progress,
+        is_last=session.is_last,
         journal=session.journal,
     )
 

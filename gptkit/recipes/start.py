@@ -10,10 +10,9 @@ from typing import Any
 
 from gptkit.config import Override, RunConfig, find_config, from_mapping, load_config
 from gptkit.config.overrides import parse_override
-from gptkit.data.prepare import check_data
+from gptkit.data.prepare import check_data, check_text
 from gptkit.errors import ConfigError
 from gptkit.loggers.config import check_installed
-from gptkit.plugins import find_plugin
 from gptkit.recipes.journal import say
 from gptkit.runs import holds_run, resolve
 from gptkit.runtime.launch import is_launched, launch
@@ -30,8 +29,8 @@ def start(
     devices: int = 1,
     extend_to: int | None = None,
     dry_run: bool = False,
-) -> Any:
-    """Train the config that `name` means; return its `Run`, or nothing for a dry run or a launch.
+) -> Path | None:
+    """Train the config that `name` means and return the run folder; None for a dry run.
 
     Raises: GptkitError; SystemExit with the exit code of the processes that were launched.
     """
@@ -49,6 +48,7 @@ def start(
         config = config.model_copy(update={"run_dir": run_dir})
     check(config, devices=devices, resume=resume)
     if dry_run:
+        check_text(config.data, config.model.context_length + 1)
         say(f"{path}: no problem found; nothing was written")
         return None
     if devices > 1 and not is_launched():
@@ -74,15 +74,6 @@ def check(config: RunConfig, *, devices: int = 1, resume: str | None = None) -> 
         resolve(Path(config.model.init_from))
     if config.run_dir is not None:
         _check_run_dir(config.run_dir, resume)
-
-
-def plugin_sources(config: RunConfig, folder: Path) -> dict[str, str]:
-    """Return the plugin files of a config in `folder` by file name: a checkpoint carries them.
-
-    Raises: ConfigError when a file is missing.
-    """
-    files = [find_plugin(path, folder) for path in config.plugins]
-    return {file.name: file.read_text(encoding="utf-8") for file in files}
 
 
 def _check_run_dir(run_dir: Path, resume: str | None) -> None:

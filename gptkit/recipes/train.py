@@ -5,15 +5,15 @@ config -> where it goes on -> runtime -> data -> parts -> run folder -> loop -> 
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from gptkit.config import RunConfig
 from gptkit.data.dataset import Dataset
 from gptkit.data.prepare import prepare_dataset, prepared_path
 from gptkit.loggers.metrics import METRICS_NAME, read_metrics
+from gptkit.plugins import plugin_sources
 from gptkit.recipes.journal import Journal, TerminalProgress
-from gptkit.recipes.load import Run, load_run
 from gptkit.recipes.parts import Parts, build_parts
 from gptkit.recipes.resume import (
     Resumed,
@@ -27,7 +27,6 @@ from gptkit.recipes.run_folder import (
     removed_on_error,
 )
 from gptkit.recipes.session import Session, resolved, run_session
-from gptkit.recipes.start import plugin_sources
 from gptkit.recipes.words import complete_words
 from gptkit.recipes.writing import check_prompt
 from gptkit.runs import hold_run
@@ -39,8 +38,8 @@ from gptkit.runtime.runtime import Runtime
 
 def train(
     config: RunConfig, *, name: str, folder: Path, resume: str | None, again: str | None = None
-) -> Run | None:
-    """Train a config to its end and return what came of it; None on the ranks that leave saving to rank 0.
+) -> Path | None:
+    """Train a config to its end and return the run folder; None on the ranks that leave saving to rank 0.
 
     name: of the run folder, where the config does not say; folder: where its plugins are; again: the config as the
     user named it, if that says all.
@@ -49,7 +48,7 @@ def train(
     """
     place = Place.from_environment()
     journal = Journal(speaks=place.rank == 0)
-    with ExitStack() as held, Interrupt() as interrupt:
+    with ExitStack() as held, closing(journal), Interrupt() as interrupt:
         target = find_target(resume, config, name)
         resumed = None
         if target is not None:
@@ -57,7 +56,7 @@ def train(
                 held.enter_context(hold_run(target.run_dir, warn=journal.say))
             resumed = read_target(target, folder, is_main=place.rank == 0, say=journal.say)
             config = config.model_copy(update={"run_dir": target.run_dir})
-        plugins = plugin_sources(config, folder)
+        plugins = plugin_sources(config.plugins, folder)
         if resumed is not None:
             config = adopt(config, resumed, place.world_size)
         with Runtime.start(config.runtime, _workload(config)) as runtime:
@@ -85,14 +84,8 @@ def train(
                 journal.say(
                     complete_words(resumed.run_dir, parts, again, plugins=bool(session.plugins))
                 )
-                run_dir: Path | None = resumed.run_dir
-            else:
-                run_dir = run_session(session, changed)
-    journal.close()
-    if run_dir is None:
-        return None
-    # The config has run its plugins already.
-    return load_run(run_dir, device=runtime.device.type, dtype="float32", allow_plugins=True)
+                return resumed.run_dir
+            return run_session(session, changed)
 
 
 def _workload(config: RunConfig) -> Workload:

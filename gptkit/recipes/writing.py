@@ -185,3 +185,9 @@ def training_sample(
         if interrupt:
             break
     return text
+
+
+def excerpt(text: str, *, lines: int = 3, columns: int = 80) -> str:
+    """Return the beginning of a sample, indented, for a glance between two lines of metrics."""
+    shown = [line[:columns] for line in text.splitlines() if line.strip()][:lines]
+    return "\n".join(f"    | {line}" for line in shown)
