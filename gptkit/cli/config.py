@@ -32,7 +32,7 @@ def show(config: Config, settings: Settings = None, json: Json = False) -> None:
 def copy(
     config: Config,
     to: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="NAME.yaml if left out.")
+        Path | None, typer.Argument(metavar="FILE", help="NAME.yaml if left out.")
     ] = None,
 ) -> None:
     """Copy a shipped config to a file of your own."""

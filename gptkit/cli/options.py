@@ -20,7 +20,7 @@ Settings = Annotated[
 Run = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[RUN]", help="A run folder or a checkpoint folder; nothing: the newest run."
+        metavar="RUN", help="A run folder or a checkpoint folder; nothing: the newest run."
     ),
 ]
 Checkpoint = Annotated[

@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, help="Train a tokenizer; see what it doe
 TokenizerPath = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[PATH]",
+        metavar="PATH",
         help="A tokenizer.json, or a folder with one (a run, a checkpoint); nothing: the newest run.",
     ),
 ]
