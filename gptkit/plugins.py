@@ -18,6 +18,7 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,9 @@ def find_plugin(path: str | Path, folder: Path) -> Path:
     Raises: ConfigError when there is none.
     """
     for candidate in (folder / path, Path(path)):
-        if candidate.is_file():
-            return candidate
+        with suppress(OSError):  # such as a name that is too long
+            if candidate.is_file():
+                return candidate
     raise ConfigError(f"plugins: '{path}' is neither in '{folder}' nor in the current directory")
 
 

@@ -5,11 +5,14 @@ Nothing here, and no `config.py` of any room, imports torch: checking a config m
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -37,6 +40,19 @@ def number(value: object) -> object:
         raise PydanticCustomError("number_type", "must be a number")
     return value
 
+
+def _usable_path(path: str | Path) -> str | Path:
+    # What no file system takes would surface as an error of the system, far from the config.
+    text = str(path)
+    if "\0" in text or any(len(os.fsencode(part)) > _LONGEST_NAME for part in Path(text).parts):
+        raise PydanticCustomError("path", "must be a path that a file can have")
+    return path
+
+
+_LONGEST_NAME = 255
+FilePath = Annotated[Path, AfterValidator(_usable_path)]
+PathText = Annotated[str, Field(min_length=1), AfterValidator(_usable_path)]
+"""A path as the user wrote it: patterns and folders count too."""
 
 PositiveInt = Annotated[int, BeforeValidator(number), Field(gt=0)]
 NonNegativeInt = Annotated[int, BeforeValidator(number), Field(ge=0)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import model_validator
@@ -12,7 +11,7 @@ from gptkit.data.config import DataConfig
 from gptkit.loggers.config import LOGGERS
 from gptkit.model.config import ModelConfig
 from gptkit.runtime.config import RuntimeConfig
-from gptkit.section import Section
+from gptkit.section import FilePath, Section
 from gptkit.training.config import TrainingConfig
 from gptkit.training.optimizer_config import OPTIMIZERS, AdamWConfig
 from gptkit.training.schedules import SCHEDULES, ScheduleConfig, WSDConfig
@@ -21,7 +20,7 @@ from gptkit.training.schedules import SCHEDULES, ScheduleConfig, WSDConfig
 class RunConfig(Section):
     """Everything a run depends on; saved, resolved, with every checkpoint."""
 
-    run_dir: Path | None = None
+    run_dir: FilePath | None = None
     """Folder of the run; null: runs/NAME, NAME-2, ... after the config's file name."""
     data: DataConfig
     model: ModelConfig = ModelConfig()
@@ -31,7 +30,7 @@ class RunConfig(Section):
     runtime: RuntimeConfig = RuntimeConfig()
     loggers: tuple[Annotated[Section, LOGGERS], ...] = ()
     """Trackers beside metrics.jsonl and the console, which are always on."""
-    plugins: tuple[Path, ...] = ()
+    plugins: tuple[FilePath, ...] = ()
     """Python files, beside this config, that add variants to the choices."""
 
     @model_validator(mode="after")

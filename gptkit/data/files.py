@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from gptkit.errors import DataError
+from gptkit.section import PathText
 
 HASHED_BYTES = 256 << 20
 """Files up to this size are told apart by their hash, larger ones by size and times."""
@@ -24,7 +25,7 @@ def _one_or_many(value: object) -> object:
 
 
 Paths = Annotated[
-    tuple[Annotated[str, Field(min_length=1)], ...],
+    tuple[PathText, ...],
     BeforeValidator(_one_or_many),
     Field(min_length=1),
 ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from gptkit.section import (
     Choices,
     Flag,
+    PathText,
     PositiveFloat,
     PositiveInt,
     Probability,
@@ -192,7 +193,7 @@ class ModelConfig(Section):
     residual rule; zero_residual: scaled, residual outputs 0."""
     activation_checkpointing: Flag = False
     """Recompute each block in the backward pass: less memory, about a third more time."""
-    init_from: str | None = Field(default=None, min_length=1)
+    init_from: PathText | None = None
     """A run or checkpoint folder whose weights the model starts from."""
 
     @model_validator(mode="before")

@@ -75,6 +75,8 @@ def test_every_problem_is_reported_at_once_with_its_place(load):
         ("training: {time_budget: 10x}", "training.time_budget", "must be a duration"),
         ("runtime: {dtype: fp16}", "runtime.dtype", "must be"),
         ("loggers: [{name: tensorbord}]", "loggers.0.name", "did you mean 'tensorboard'?"),
+        ('run_dir: "a\\0b"', "run_dir", "must be a path"),
+        (f"run_dir: {'a' * 300}", "run_dir", "must be a path"),
         ("optimizer: {betas: [0.9]}", "optimizer.betas.1", "missing"),
         ("optimizer: {learning_rate: .nan}", "optimizer.learning_rate", "finite"),
     ],

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from gptkit.errors import DataError
-from gptkit.section import Section
+from gptkit.section import PathText, Section
 
 MANIFEST = "manifest.json"
 
@@ -17,7 +15,7 @@ class TokensConfig(Section):
     """A prepared folder; it brings its tokenizer and its splits."""
 
     name: Literal["tokens"] = "tokens"
-    path: Annotated[str, Field(min_length=1)]
+    path: PathText
     """The folder with manifest.json in it."""
 
     def check(self) -> None:
