@@ -21,8 +21,14 @@ from gptkit.config import RunConfig, load_config
 from gptkit.errors import CheckpointError, ConfigError
 from gptkit.runs import holds_run, is_checkpoint, list_runs, resolve, run_of
 
-# What a resumed run may not change: its weights or its tokens would mean something else.
-_FIXED = ("model.", "data.tokenizer.", "data.val_fraction", "data.test_fraction")
+# What a resumed run may not change: its weights, its tokens or its optimizer's state would mean something else.
+_FIXED = (
+    "model.",
+    "data.tokenizer.",
+    "data.val_fraction",
+    "data.test_fraction",
+    "optimizer.name",
+)
 # Beginnings and habits of training; the weights fit all the same.
 _FREE_OF_MODEL = ("model.dropout", "model.activation_checkpointing", "model.init_from")
 
@@ -131,7 +137,7 @@ def changes(config: RunConfig, resumed: Resumed) -> list[str]:
     ]
     if refused:
         raise ConfigError(
-            f"'{resumed.run_dir}' cannot be resumed with another model or other tokens: "
+            f"'{resumed.run_dir}' cannot be resumed with another model, optimizer or tokens: "
             + "; ".join(refused)
         )
     return list(different.values())

@@ -100,15 +100,23 @@ def test_a_moved_prepared_folder_is_a_source(project, gptkit):
 
 
 def test_a_diverging_run_ends_with_4_and_keeps_its_last_good_checkpoint(project, gptkit):
-    assert gptkit("train", "my.yaml").code == 0
-
     result = gptkit(
-        "train", "my.yaml", "--resume", "auto", "--extend-to", "60", "--set", "training.save_every=100",
-        "--set", "training.eval_every=100", "--set", "schedule.name=constant",
-        "--set", "optimizer={name: sgd, learning_rate: 1e30}",
+        "train", "my.yaml", "--set", "optimizer={name: sgd, learning_rate: 1e30}", "--set", "schedule.name=constant",
+        "--set", "training.grad_clip=null", "--set", "training.save_every=1",
     )  # fmt: skip
 
-    assert result.code in (3, 4), result.err
+    assert result.code == 4
+    assert "lower optimizer.learning_rate" in result.err and "Traceback" not in result.err
+    assert (project / "runs/my/checkpoints/last").read_text(encoding="utf-8") == "step_00000001\n"
+
+
+def test_another_optimizer_is_refused_on_resume(project, gptkit):
+    gptkit("train", "my.yaml")
+
+    result = gptkit("train", "my.yaml", "--resume", "auto", "--set", "optimizer.name=sgd")
+
+    assert result.code == 2
+    assert "optimizer.name: adamw -> sgd" in result.err
 
 
 def test_chinese_text_just_works(project, gptkit):
