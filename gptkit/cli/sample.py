@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -11,6 +12,9 @@ from gptkit.cli.options import AllowPlugins, Checkpoint, Json, Run
 
 def sample(
     run: Run = None,
+    dash: Annotated[
+        str | None, typer.Argument(metavar="-", help="Read the prompt from standard input.")
+    ] = None,
     prompt: Annotated[
         str | None,
         typer.Option(metavar="TEXT", help="Text to go on from; -: read it from standard input."),
@@ -25,7 +29,9 @@ def sample(
     temperature: Annotated[
         float, typer.Option(min=0.0, help="0: always the likeliest token; 1: as learned.")
     ] = 0.8,
-    top_k: Annotated[int | None, typer.Option(min=1, help="Only the K likeliest tokens.")] = None,
+    top_k: Annotated[
+        int | None, typer.Option(min=0, help="Only the K likeliest tokens; 0: all.")
+    ] = None,
     top_p: Annotated[
         float | None, typer.Option(help="Only the likeliest tokens that hold this probability.")
     ] = None,
@@ -63,6 +69,10 @@ def sample(
     from gptkit.recipes.sample import SampleRequest, run_sample
     from gptkit.recipes.writing import WritingOptions
 
+    if run == Path("-"):
+        run, dash = None, "-"
+    if dash not in (None, "-"):
+        raise typer.BadParameter(f"'{dash}': the prompt is given by --prompt, --prompt-file or -")
     options: WritingOptions = {
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
@@ -79,7 +89,7 @@ def sample(
         run,
         SampleRequest(
             prompt=prompt,
-            prompt_file=prompt_file,
+            prompt_file=prompt_file or dash,
             options=options,
             num_samples=num_samples,
             echo=not no_echo,

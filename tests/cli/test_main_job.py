@@ -1,5 +1,6 @@
 """The whole path: train, then sample and eval with nothing else; again; resumed; from Python."""
 
+import io
 import json
 import subprocess
 import sys
@@ -181,6 +182,19 @@ def test_sample_prints_json_and_nothing_else(project, gptkit):
     answer = json.loads(result.out)
     assert answer["prompt"] == "the "
     assert len(answer["samples"]) == 1
+
+
+@pytest.mark.parametrize(
+    "args", [("-",), ("runs/my", "-"), ("--prompt", "-"), ("--prompt-file", "-")]
+)
+def test_a_prompt_comes_from_standard_input(args, project, gptkit, monkeypatch):
+    gptkit("train", "my.yaml")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the lazy"), encoding="utf-8"))
+
+    result = gptkit("sample", *args, "--max-new-tokens", "3")
+
+    assert result.code == 0
+    assert result.out.startswith("the lazy")
 
 
 def test_a_prompt_with_unseen_characters_is_refused(project, gptkit):
