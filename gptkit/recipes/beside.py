@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch.optim import Optimizer
 
-from gptkit.checkpoint import Retention, SaveError, point
+from gptkit.checkpoint import Retention, SaveError, point, step_name
+from gptkit.checkpoint.names import checkpoints_folder
 from gptkit.checkpoint.store import Contents, OptimizerState, save
 from gptkit.data.batches import EvaluationWindows
 from gptkit.data.dataset import Dataset
@@ -49,13 +50,11 @@ class Saver:
         Raises: SaveError, DivergenceError.
         """
         tensors, scalars = optimizer_state(self.optimizer, self.model, self.runtime.scaler)
-        contents = Contents(
-            config=self.contents.config,
-            tokenizer=self.contents.tokenizer,
+        contents = replace(
+            self.contents,
             weights=self.model.state_dict(),
             state={**self.contents.state, "progress": progress.to_json()},
             optimizer=OptimizerState(tensors, scalars),
-            plugins=self.contents.plugins,
         )
         try:
             folder = save(self.run_dir, progress.step, contents)
@@ -69,7 +68,7 @@ class Saver:
 
     def mark_best(self, progress: Progress) -> None:
         """Let `best` name the checkpoint of this step."""
-        folder = self.run_dir / "checkpoints" / f"step_{progress.step:08d}"
+        folder = checkpoints_folder(self.run_dir) / step_name(progress.step)
         if not folder.is_dir():
             return  # it could not be saved, which was said
         try:
@@ -123,7 +122,7 @@ class Evaluator:
                 self.model, self.dataset.tokenizer, self.config, self.interrupt
             )
         assert self.samples_dir is not None
-        path = self.samples_dir / f"step_{self.progress.step:08d}.txt"
+        path = self.samples_dir / f"{step_name(self.progress.step)}.txt"
         try:
             path.write_text(self.last_sample, encoding="utf-8", newline="")
         except OSError as error:

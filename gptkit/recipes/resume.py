@@ -98,7 +98,7 @@ def read_target(
 
 
 def adopt(config: RunConfig, resumed: Resumed, world_size: int) -> RunConfig:
-    """Return `config` with what `auto` chose for the run that is resumed, and the run's folder."""
+    """Return `config` with what `auto` chose for the run that is resumed."""
     before, runtime = resumed.config.runtime, config.runtime
     chosen = {
         key: getattr(before, key)
@@ -114,7 +114,6 @@ def adopt(config: RunConfig, resumed: Resumed, world_size: int) -> RunConfig:
         update={
             "runtime": runtime.model_copy(update=chosen),
             "training": training,
-            "run_dir": resumed.run_dir,
         }
     )
 

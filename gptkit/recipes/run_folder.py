@@ -91,15 +91,21 @@ def open_run_folder(
 
 
 @contextmanager
-def removed_on_error(path: Path) -> Iterator[None]:
-    """Where a mistake of the user's ends the block, remove `path` and the folders made for it, if they are new."""
-    new = [folder for folder in (path, *path.parents) if not folder.exists()]
+def removed_on_error(parent: Path) -> Iterator[list[Path]]:
+    """Where a mistake of the user's ends the block, remove what is new below `parent` of the paths put on the list.
+
+    Folders that were made for them go too, where nobody else has put anything there.
+    """
+    there = set(parent.glob("*"))
+    missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    made: list[Path] = []
     try:
-        yield
+        yield made
     except GptkitError:
-        if path in new:
-            remove(path)
-        for folder in new[1:]:
+        for path in made:
+            if path.parent == parent and path not in there:
+                remove(path)
+        for folder in missing:
             with suppress(OSError):  # somebody else's by now
                 folder.rmdir()
         raise

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from gptkit.config import RunConfig
 from gptkit.data.dataset import Dataset
-from gptkit.data.prepare import prepare_dataset, prepared_path
+from gptkit.data.folders import prepared_folder
+from gptkit.data.prepare import prepare_dataset
 from gptkit.loggers.metrics import METRICS_NAME, read_metrics
 from gptkit.plugins import plugin_sources
 from gptkit.recipes.journal import Journal, TerminalProgress
@@ -62,8 +63,9 @@ def train(
         with Runtime.start(config.runtime, _workload(config)) as runtime:
             config = resolved(config, runtime)
             changed = changes(config, resumed) if resumed is not None else []
-            with removed_on_error(prepared_path(config.data)):
+            with removed_on_error(prepared_folder()) as made:
                 dataset = _prepare(config, runtime, interrupt)
+                made.append(dataset.folder)
                 check_prompt(config.training.sample_prompt, dataset.tokenizer)
                 if resumed is not None:
                     check_data_identity(dataset.identity, resumed.checkpoint)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from gptkit.errors import ConfigError, PromptError
 from gptkit.generation.config import SamplingConfig
 from gptkit.generation.generate import generate
-from gptkit.generation.text import TextStream
+from gptkit.generation.text import stream_text
 from gptkit.model import GPT
 from gptkit.runtime.interrupt import Interrupt
 from gptkit.tokenizers.base import Tokenizer
@@ -68,23 +68,16 @@ class Writing:
         )
         self.tokens: list[list[int]] = [[] for _ in range(num_samples)]
         """The tokens of each sample so far."""
+        self._num_read = [0] * num_samples
         self.stopped = [False] * num_samples
         """Whether a stop string ended the sample."""
 
     def pieces(self, sample: int) -> Iterator[str]:
         """Yield the text of a sample as it is written; the others grow in step with it."""
-        stream = TextStream(self._tokenizer, self._stops)
-        num_read = 0
-        for token in self._tokens_of(sample):
-            num_read += 1
-            if piece := stream.push(token):
-                yield piece
-            if stream.stopped:
-                break
-        if piece := stream.finish():
-            yield piece
-        self.stopped[sample] = stream.stopped
-        del self.tokens[sample][num_read:]
+        self.stopped[sample] = yield from stream_text(
+            self._tokenizer, self._tokens_of(sample), self._stops
+        )
+        del self.tokens[sample][self._num_read[sample] :]
 
     def finish_reason(self, sample: int) -> FinishReason:
         """Return why a sample ended, once its text has been read."""
@@ -94,11 +87,10 @@ class Writing:
         return "eos" if reason == "stop" else reason or "length"
 
     def _tokens_of(self, sample: int) -> Iterator[int]:
-        num_read = 0
         while True:
-            while num_read < len(self.tokens[sample]):
-                yield self.tokens[sample][num_read]
-                num_read += 1
+            while self._num_read[sample] < len(self.tokens[sample]):
+                self._num_read[sample] += 1
+                yield self.tokens[sample][self._num_read[sample] - 1]
             if self._columns.finish_reasons[sample] is not None or not self._grow():
                 return
 
