@@ -13,24 +13,34 @@ from gptkit.checkpoint.search import (
     abandon_newer,
     best_verified,
     checkpoints,
+    list_one,
     newest_usable,
     newest_verified,
+    not_usable,
+    saved_step,
 )
-from gptkit.checkpoint.verify import verify
+from gptkit.checkpoint.verify import Examination, FileState, verify
+from gptkit.checkpoint.writer import BackgroundWriter
 
 __all__ = [
+    "BackgroundWriter",
     "CheckpointEntry",
+    "Examination",
+    "FileState",
     "Found",
     "Retention",
     "SaveError",
     "abandon_newer",
     "best_verified",
     "checkpoints",
+    "list_one",
     "newest_usable",
     "newest_verified",
+    "not_usable",
     "point",
     "pointed",
     "require_space",
+    "saved_step",
     "step_name",
     "step_of",
     "verify",

@@ -22,9 +22,11 @@ from gptkit.atomic import write_chunks
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "MANIFEST.json"
+MAX_FILES = 1000
 
 _MAX_MANIFEST_BYTES = 1 << 20
-_MAX_FILES = 1000
+_MAX_STEP = 10**18 - 1  # what a folder's name has digits for
+_LONGEST_NAME = 255
 _MAX_FILE_BYTES = 1 << 50
 
 
@@ -43,6 +45,8 @@ class Manifest:
     step: int
     files: Mapping[str, FileFacts]
     """By name relative to the folder, with forward slashes."""
+    sha256: str
+    """Its own."""
 
 
 class ManifestError(Exception):
@@ -83,14 +87,20 @@ def read_manifest(folder: Path) -> Manifest:
         raw = path.read_bytes()
     except OSError as error:
         raise ManifestError(f"cannot be read: {error.strerror or error}") from None
-    content = _parsed(raw)
-    claimed = content.pop("sha256", None)
-    if claimed != _own_sha256(content):
+    try:
+        content = _parsed(raw)
+        claimed = content.pop("sha256", None)
+        is_whole = claimed == _own_sha256(content)
+    except RecursionError:
+        raise ManifestError("damaged: nested too deeply") from None
+    if not is_whole:
         raise ManifestError("damaged: it does not have its own sha256")
     version = content.get("format_version")
     if _is_count(version) and version > FORMAT_VERSION:
-        raise NewerFormatError(f"made by a newer gptkit (format {version}, not {FORMAT_VERSION})")
-    manifest = _understood(content)
+        raise NewerFormatError(
+            f"made by a newer gptkit (format {_shown(version)}, not {FORMAT_VERSION})"
+        )
+    manifest = _understood(content, claimed)
     if raw != _rendered({**content, "sha256": claimed}):
         raise ManifestError("damaged: not in the form in which gptkit writes it")
     return manifest
@@ -102,6 +112,7 @@ def safe_name(name: str) -> bool:
     return (
         name != MANIFEST_NAME
         and len(parts) <= 2
+        and len(name) <= _LONGEST_NAME
         and all(part not in ("", ".", "..") and not part.endswith((" ", ".")) for part in parts)
         and not any(character in '\\:*?"<>|' or not character.isprintable() for character in name)
         and PurePosixPath(name).as_posix() == name
@@ -117,32 +128,34 @@ def sha256_of(path: Path) -> str:
 def _parsed(raw: bytes) -> dict[str, Any]:
     try:
         content = json.loads(raw.decode("ascii"), parse_constant=_refuse)
-    except (ValueError, RecursionError):
+    except ValueError:
         raise ManifestError("damaged: not JSON") from None
     if not isinstance(content, dict):
         raise ManifestError("damaged: not a JSON object")
     return content
 
 
-def _understood(content: dict[str, Any]) -> Manifest:
+def _understood(content: dict[str, Any], sha256: str) -> Manifest:
     step, files = content.get("step"), content.get("files")
-    if set(content) != {"format_version", "step", "files"} or not _is_count(step):
-        raise ManifestError("not a checkpoint's: unknown keys, or no step")
-    if content["format_version"] != FORMAT_VERSION:
-        raise ManifestError(f"unknown format version {content['format_version']!r}")
-    if not isinstance(files, dict) or len(files) > _MAX_FILES:
+    if set(content) != {"format_version", "step", "files"}:
+        raise ManifestError("not a checkpoint's: unknown keys, or some missing")
+    if not _is_count(step) or step > _MAX_STEP:
+        raise ManifestError(f"not a checkpoint's: no step {_shown(step)}")
+    if not _is_count(content["format_version"]) or content["format_version"] != FORMAT_VERSION:
+        raise ManifestError(f"unknown format version {_shown(content['format_version'])}")
+    if not isinstance(files, dict) or len(files) > MAX_FILES:
         raise ManifestError("not a checkpoint's: no files, or absurdly many")
-    return Manifest(step, {name: _facts(name, value) for name, value in files.items()})
+    return Manifest(step, {name: _facts(name, value) for name, value in files.items()}, sha256)
 
 
 def _facts(name: str, value: object) -> FileFacts:
     if not safe_name(name):
-        raise ManifestError(f"the file name {name!r} is not allowed")
+        raise ManifestError(f"the file name {_shown(name)} is not allowed")
     if not isinstance(value, dict) or set(value) != {"size", "sha256"}:
         raise ManifestError(f"{name}: no size and sha256")
     size, sha256 = value["size"], value["sha256"]
     if not _is_count(size) or size > _MAX_FILE_BYTES:
-        raise ManifestError(f"{name}: absurd size {size!r}")
+        raise ManifestError(f"{name}: absurd size {_shown(size)}")
     if not isinstance(sha256, str):
         raise ManifestError(f"{name}: the sha256 is no text")
     return FileFacts(size, sha256)
@@ -150,6 +163,11 @@ def _facts(name: str, value: object) -> FileFacts:
 
 def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _own_sha256(content: Mapping[str, Any]) -> str:

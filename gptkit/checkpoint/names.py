@@ -20,6 +20,7 @@ from typing import Literal
 _WHOLE = re.compile(r"step_(\d{8,18})")
 _REPLACED = re.compile(r"(step_\d{8,18})\.replaced-.+")
 _CORRUPT = re.compile(r"step_\d{8,18}\.corrupt(-\d+)?")
+_ABANDONED = re.compile(r"step_\d{8,18}\.abandoned(-\d+)?")
 _HIDDEN = re.compile(r"\.step_\d{8,18}\.(tmp|gone)-.+")
 
 
@@ -77,6 +78,16 @@ def candidates(run_dir: Path) -> list[Path]:
 def corrupt(run_dir: Path) -> list[Path]:
     """Return the folders that were set aside because they did not verify."""
     return sorted(folder for folder in _folders(run_dir) if _CORRUPT.fullmatch(folder.name))
+
+
+def abandoned(run_dir: Path) -> list[Path]:
+    """Return the folders that were set aside because the run went on from an earlier step."""
+    return sorted(folder for folder in _folders(run_dir) if _ABANDONED.fullmatch(folder.name))
+
+
+def is_set_aside(folder: Path) -> bool:
+    """Say whether a folder is one of these."""
+    return any(pattern.fullmatch(folder.name) for pattern in (_CORRUPT, _ABANDONED))
 
 
 def strays(run_dir: Path) -> list[Path]:

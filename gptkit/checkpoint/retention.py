@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from gptkit.checkpoint.folder import remove
-from gptkit.checkpoint.manifest import MANIFEST_NAME
 from gptkit.checkpoint.names import candidates, original_name
 from gptkit.checkpoint.pointers import pointed
-from gptkit.checkpoint.verify import verify
+from gptkit.checkpoint.verify import Stamp, stamp, verify
+
+_KEPT_WHILE_TRAINING = 2
 
 
 class Retention:
     """Removes a run's superfluous checkpoints, on behalf of the one writer that holds its lock.
 
     A folder counts among the newest only when every byte of it verifies. It is read once per
-    process: what was whole then is not read again while its manifest is the same file.
+    process: what was whole then is not read again while none of its files has changed.
     """
 
     def __init__(self, run_dir: Path, keep: int) -> None:
@@ -23,25 +25,38 @@ class Retention:
         assert keep >= 1
         self._run_dir = run_dir
         self._keep = keep
-        self._whole: set[tuple[str, int, int]] = set()
+        self._whole: dict[str, Stamp] = {}
 
-    def apply(self) -> list[str]:
-        """Remove what is not to be kept; return problems in words."""
+    def apply(self, *, spare: Collection[str] = ()) -> list[str]:
+        """Remove what is not to be kept while training goes on; return problems in words.
+
+        At least two that verify stay, whatever `keep` is: the disk may yet lose the newest one.
+        spare: names of folders that stay too, and take no other's place.
+        """
+        return self._remove(max(self._keep, _KEPT_WHILE_TRAINING), spare)
+
+    def finish(self) -> list[str]:
+        """Remove what is not to be kept of a run that is complete; return problems in words."""
+        return self._remove(self._keep, ())
+
+    def _remove(self, keep: int, spare: Collection[str]) -> list[str]:
         problems = []
-        for folder in self._superfluous():
+        for folder in self._superfluous(keep, spare):
             try:
                 remove(folder)
+                self._whole.pop(folder.name, None)
             except OSError as error:
                 problems.append(f"cannot remove {folder}: {error.strerror or error}")
         return problems
 
-    def _superfluous(self) -> list[Path]:
+    def _superfluous(self, keep: int, spare: Collection[str]) -> list[Path]:
         """Return the whole ones beyond the newest `keep`; damaged ones are not ours to remove."""
         best = pointed(self._run_dir, "best")
+        stay = {*spare, *({best.name} if best is not None else ())}
         kept: set[str] = set()
         superfluous = []
         found = candidates(self._run_dir)
-        if len(found) <= self._keep:
+        if len(found) <= keep:
             return []
         for folder in found:
             name = original_name(folder)
@@ -49,20 +64,17 @@ class Retention:
                 superfluous.append(folder)  # replaced, and its successor is whole
             elif not self._is_whole(folder):
                 continue
-            elif len(kept) < self._keep:
+            elif len(kept) < keep:
                 kept.add(name)
-            elif best is None or name != best.name:
+            elif name not in stay:
                 superfluous.append(folder)
         return superfluous
 
     def _is_whole(self, folder: Path) -> bool:
-        try:
-            status = (folder / MANIFEST_NAME).stat()
-        except OSError:
+        now = stamp(folder)
+        if now is not None and self._whole.get(folder.name) == now:
+            return True
+        if now is None or verify(folder):
             return False
-        key = (folder.name, status.st_mtime_ns, status.st_ino)
-        if key not in self._whole:
-            if verify(folder):
-                return False
-            self._whole.add(key)
+        self._whole[folder.name] = now
         return True

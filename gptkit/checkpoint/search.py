@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gptkit.checkpoint.manifest import ManifestError, NewerFormatError, read_manifest
+from gptkit.checkpoint.manifest import MANIFEST_NAME, ManifestError, NewerFormatError, read_manifest
 from gptkit.checkpoint.names import (
+    abandoned,
     aside_name,
     candidates,
     corrupt,
+    is_set_aside,
     original_name,
     step_of,
 )
 from gptkit.checkpoint.pointers import pointed
-from gptkit.checkpoint.verify import verify
+from gptkit.checkpoint.verify import Examination, examine, verify
 from gptkit.errors import CheckpointError
 
 
@@ -29,16 +31,29 @@ class Found:
 
 @dataclass(frozen=True)
 class CheckpointEntry:
-    """One line of a listing."""
+    """One checkpoint of a listing, read to its last byte."""
 
     folder: Path
     step: int | None
-    """None for a folder that was set aside."""
-    problems: tuple[str, ...]
-    """Empty when it verifies."""
-    num_bytes: int
-    is_best: bool
-    is_last: bool
+    """None for a folder that was set aside, or moved and renamed."""
+    examination: Examination
+    is_best: bool = False
+    is_last: bool = False
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with it, in words; empty when it verifies."""
+        return self.examination.problems
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of its files on the disk."""
+        return sum(file.num_bytes or 0 for file in self.examination.files)
+
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether commands pass it over: it was damaged once, or the run went on without it."""
+        return is_set_aside(self.folder)
 
 
 def newest_usable(run_dir: Path) -> Found | None:
@@ -58,7 +73,7 @@ def newest_verified(run_dir: Path) -> Found | None:
 
     Raises: CheckpointError when there are checkpoints and none is usable.
     """
-    return _newest(run_dir, _sentence)
+    return _newest(run_dir, not_usable)
 
 
 def best_verified(run_dir: Path) -> Found | None:
@@ -75,7 +90,7 @@ def best_verified(run_dir: Path) -> Found | None:
     if not problems:
         return Found(best)
     newest = newest_verified(run_dir)
-    note = _sentence(best, problems)
+    note = not_usable(best, problems)
     if newest is None or note in newest.notes:
         return newest
     return Found(newest.folder, (note, *newest.notes))
@@ -106,16 +121,32 @@ def checkpoints(run_dir: Path) -> list[CheckpointEntry]:
     best = pointed(run_dir, "best")
     last = pointed(run_dir, "last")
     return [
-        CheckpointEntry(
-            folder=folder,
-            step=step_of(original_name(folder)),
-            problems=tuple(verify(folder)),
-            num_bytes=_num_bytes(folder),
-            is_best=folder == best,
-            is_last=folder == last,
-        )
-        for folder in [*candidates(run_dir), *corrupt(run_dir)]
+        list_one(folder, is_best=folder == best, is_last=folder == last)
+        for folder in [*candidates(run_dir), *corrupt(run_dir), *abandoned(run_dir)]
     ]
+
+
+def list_one(folder: Path, *, is_best: bool = False, is_last: bool = False) -> CheckpointEntry:
+    """Return one checkpoint, verified, wherever it is."""
+    step = step_of(original_name(folder))
+    return CheckpointEntry(folder, step, examine(folder), is_best, is_last)
+
+
+def saved_step(folder: Path) -> int:
+    """Return the step of a verified checkpoint, whatever its folder is called.
+
+    Raises: CheckpointError when it has changed since.
+    """
+    try:
+        return read_manifest(folder).step
+    except ManifestError as error:
+        raise CheckpointError(not_usable(folder, [f"{MANIFEST_NAME}: {error}"])) from None
+
+
+def not_usable(folder: Path, problems: Sequence[str]) -> str:
+    """Return in one sentence, short however many there are, what is wrong with a checkpoint."""
+    more = f" and {len(problems) - 3} more problems" if len(problems) > 3 else ""
+    return f"{folder} is not usable: {'; '.join(problems[:3])}{more}"
 
 
 def _newest(run_dir: Path, dismiss: Callable[[Path, list[str]], str]) -> Found | None:
@@ -139,7 +170,7 @@ def _with_proper_name(folder: Path) -> Path:
 
 
 def _set_aside(folder: Path, problems: list[str]) -> str:
-    sentence = _sentence(folder, problems)
+    sentence = not_usable(folder, problems)
     if _made_by_newer(folder):
         raise CheckpointError(sentence)
     aside = aside_name(folder, "corrupt")
@@ -158,12 +189,3 @@ def _made_by_newer(folder: Path) -> bool:
     except ManifestError:
         return False
     return False
-
-
-def _sentence(folder: Path, problems: list[str]) -> str:
-    more = f" and {len(problems) - 3} more problems" if len(problems) > 3 else ""
-    return f"{folder} is not usable: {'; '.join(problems[:3])}{more}"
-
-
-def _num_bytes(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())

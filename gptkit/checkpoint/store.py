@@ -11,7 +11,10 @@ Nothing here is pickled, and nothing says when, where or by whom it was written.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -34,8 +37,15 @@ CONFIG_NAME = "config.yaml"
 TOKENIZER_NAME = "tokenizer.json"
 PLUGINS_NAME = "plugins"
 
-_MAX_HEADER_BYTES = 16 << 20
-_MAX_TEXT_BYTES = 16 << 20
+# A file may come from anyone: what reading it takes must be in proportion to what it can mean.
+_MAX_HEADER_BYTES = 4 << 20
+_MAX_STATE_BYTES = 16 << 20
+_MAX_CONFIG_BYTES = 1 << 16
+_READABLE = {
+    *(torch.float64, torch.float32, torch.bfloat16, torch.float16),
+    *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+}
+_LARGEST = torch.finfo(torch.float32).max
 _ROOM_FOR_TEXT = 32 << 20
 
 
@@ -71,9 +81,8 @@ def save(run_dir: Path, step: int, contents: Contents) -> Path:
     the disk does not take it. Checkpoints that were there stay as they are.
     """
     optimizer = contents.optimizer or OptimizerState({}, {})
-    _refuse_non_finite(contents.weights, "weight", allow_infinite=False)
-    # An infinite moment makes a step of 0; a NaN spreads at the next step.
-    _refuse_non_finite(optimizer.tensors, "optimizer state", allow_infinite=True)
+    _refuse_to_save(contents.weights, "weight", allow_infinite=False)
+    _refuse_to_save(optimizer.tensors, "optimizer state", allow_infinite=True)
     tensors = (*contents.weights.values(), *optimizer.tensors.values())
     num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     remove_strays(run_dir)
@@ -86,7 +95,19 @@ def load_weights(folder: Path) -> dict[str, Tensor]:
 
     Raises: CheckpointError.
     """
-    return _tensors(folder / WEIGHTS_NAME)
+    weights = _tensors(folder / WEIGHTS_NAME)
+    _refuse_loaded(folder / WEIGHTS_NAME, weights, allow_infinite=False)
+    return weights
+
+
+def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the weights of a verified checkpoint folder by name, without reading any.
+
+    Raises: CheckpointError.
+    """
+    with _opened(folder / WEIGHTS_NAME) as file:
+        names = sorted(file.keys())
+        return {name: tuple(file.get_slice(name).get_shape()) for name in names}
 
 
 def load_optimizer(folder: Path) -> OptimizerState:
@@ -96,7 +117,9 @@ def load_optimizer(folder: Path) -> OptimizerState:
     """
     if not (folder / OPTIMIZER_NAME).is_file():
         raise CheckpointError(f"{folder}: holds no {OPTIMIZER_NAME}: training cannot go on from it")
-    return OptimizerState(_tensors(folder / OPTIMIZER_NAME), load_state(folder)["optimizer"])
+    tensors = _tensors(folder / OPTIMIZER_NAME)
+    _refuse_loaded(folder / OPTIMIZER_NAME, tensors, allow_infinite=True)
+    return OptimizerState(tensors, load_state(folder)["optimizer"])
 
 
 def load_state(folder: Path) -> dict[str, Any]:
@@ -106,9 +129,11 @@ def load_state(folder: Path) -> dict[str, Any]:
     """
     path = folder / STATE_NAME
     try:
-        state = json.loads(_text(path), parse_constant=_refuse_constant)
+        state = json.loads(
+            _text(path, _MAX_STATE_BYTES), parse_constant=_refuse, parse_float=_finite
+        )
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not JSON: {error}") from None
+        raise CheckpointError(f"{path}: not JSON: {str(error)[:100]}") from None
     if not isinstance(state, dict) or not isinstance(state.get("optimizer"), dict):
         raise CheckpointError(f"{path}: not the state of a run")
     return state
@@ -119,7 +144,7 @@ def load_config_text(folder: Path) -> str:
 
     Raises: CheckpointError.
     """
-    return _text(folder / CONFIG_NAME)
+    return _text(folder / CONFIG_NAME, _MAX_CONFIG_BYTES)
 
 
 def plugin_files(folder: Path) -> list[Path]:
@@ -166,24 +191,67 @@ def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return copies
 
 
-def _refuse_non_finite(tensors: Mapping[str, Tensor], what: str, *, allow_infinite: bool) -> None:
+def _refuse_to_save(tensors: Mapping[str, Tensor], what: str, *, allow_infinite: bool) -> None:
+    name = _not_finite(tensors, allow_infinite=allow_infinite)
+    if name is not None:
+        raise DivergenceError(f"{what} '{name}' is not finite: no checkpoint is written")
+
+
+def _refuse_loaded(path: Path, tensors: Mapping[str, Tensor], *, allow_infinite: bool) -> None:
+    name = _not_finite(tensors, allow_infinite=allow_infinite)
+    if name is not None:
+        raise CheckpointError(f"{path}: '{name}' is not finite")
+
+
+def _not_finite(tensors: Mapping[str, Tensor], *, allow_infinite: bool) -> str | None:
+    """Return the name of a tensor that holds NaN, or an infinity unless they are allowed.
+
+    What float32 cannot hold is infinite. An infinite moment makes a step of 0; a NaN spreads at the
+    next step. There is one wait for the device that holds the tensors, however many they are.
+    """
+    largest = math.inf if allow_infinite else _LARGEST
+    found = (name for name, ends in _ends(tensors) if not all(abs(end) <= largest for end in ends))
+    return next(found, None)
+
+
+def _ends(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, list[float]]]:
+    """Yield the least and the greatest number of each tensor by name; NaN where any number is."""
+    by_kind: dict[tuple[torch.device, torch.dtype], dict[str, Tensor]] = defaultdict(dict)
     for name, tensor in tensors.items():
-        if not tensor.is_floating_point() or not tensor.numel():
-            continue
-        # Both ends are NaN where anything is. One pass without a copy, unlike isfinite over all.
-        ends = torch.stack(torch.aminmax(tensor.detach()))
-        if bool((ends.isnan() if allow_infinite else ~ends.isfinite()).any()):
-            raise DivergenceError(f"{what} '{name}' is not finite: no checkpoint is written")
+        if tensor.is_floating_point() and tensor.numel():
+            # One pass without a copy, unlike isfinite over all.
+            ends = torch.stack(torch.aminmax(tensor.detach()))
+            by_kind[ends.device, ends.dtype][name] = ends
+    for ends_of in by_kind.values():
+        yield from zip(ends_of, torch.stack(list(ends_of.values())).tolist(), strict=True)
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
+    with _opened(path) as file:
+        # Copies: the tensors must not hang on a file that retention may remove.
+        tensors = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
+        strange = next((name for name, t in tensors.items() if t.dtype not in _READABLE), None)
+        if strange is not None:
+            raise ValueError(f"'{strange}' is of {tensors[strange].dtype}")
+        return tensors
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:  # safe_open has no types
     try:
         _check_header(path)
         with safe_open(path, framework="pt") as file:
-            # Copies: the tensors must not hang on a file that retention may remove.
-            return {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be loaded: {error}") from error
+            yield file
+    # The last three: types and shapes that the format knows and torch does not.
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        AttributeError,
+        RuntimeError,
+        TypeError,
+    ) as error:
+        raise CheckpointError(f"{path}: cannot be loaded: {str(error)[:200]}") from error
 
 
 def _check_header(path: Path) -> None:
@@ -194,14 +262,19 @@ def _check_header(path: Path) -> None:
         raise ValueError(f"its header claims {size:,} bytes")
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, max_bytes: int) -> str:
     try:
-        if path.stat().st_size > _MAX_TEXT_BYTES:
+        if path.stat().st_size > max_bytes:
             raise CheckpointError(f"{path}: absurdly large")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
 
 
-def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+def _finite(number: str) -> float:
+    value = float(number)
+    return value if math.isfinite(value) else _refuse(number)
+
+
+def _refuse(number: str) -> NoReturn:
+    raise ValueError(f"{number[:40]} is no number")

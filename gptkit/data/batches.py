@@ -92,6 +92,16 @@ class TrainingWindows:
         self._documents = documents
         self._orders: dict[int, Shuffle] = {}
 
+    def of_size(self, micro_batch_size: int) -> TrainingWindows:
+        """Return the same sequences in the same order, cut into micro-batches of another size."""
+        return TrainingWindows(
+            self._tokens,
+            micro_batch_size,
+            self._context_length,
+            seed=self._seed,
+            documents=self._documents,
+        )
+
     def batch(self, index: int) -> Batch:
         """Return micro-batch `index`."""
         first = index * self._micro_batch_size

@@ -16,7 +16,7 @@ class MetricLogger(Protocol):
     """Takes the metrics of a step somewhere: a file, the terminal, a tracker."""
 
     def log(self, metrics: Metrics, step: int) -> None:
-        """Record the metrics of a step; steps never go back."""
+        """Record the metrics of a step; after a rollback steps come again."""
         ...
 
     def close(self) -> None:

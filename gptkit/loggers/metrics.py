@@ -24,9 +24,7 @@ class MetricsFile:
     def __init__(self, path: Path, *, warn: Callable[[str], None]) -> None:
         self._path = path
         self._warn: Callable[[str], None] | None = warn
-        # Unbuffered: a line is in the file when log returns; a failed write leaves nothing behind.
-        self._file = path.open("ab", buffering=0)
-        self._end = os.fstat(self._file.fileno()).st_size
+        self._open()
 
     def log(self, metrics: Metrics, step: int) -> None:
         line = _line({"step": step, **metrics})
@@ -37,11 +35,25 @@ class MetricsFile:
         except OSError as error:
             self._lost(error)
 
+    def go_back(self, step: int) -> None:
+        """Drop the lines after `step`: the run does these steps again."""
+        self._file.close()
+        try:
+            trim(self._path, step)
+        except OSError as error:
+            self._lost(error)
+        self._open()
+
     def close(self) -> None:
         try:
             self._file.close()
         except OSError as error:
             self._lost(error)
+
+    def _open(self) -> None:
+        # Unbuffered: a line is in the file when log returns; a failed write leaves nothing behind.
+        self._file = self._path.open("ab", buffering=0)
+        self._end = os.fstat(self._file.fileno()).st_size
 
     def _lost(self, error: OSError) -> None:
         if self._warn is not None:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from torch.optim import Optimizer
-
-from gptkit.checkpoint import Retention, SaveError, point, step_name
+from gptkit.checkpoint import Retention, SaveError, abandon_newer, point, step_name
 from gptkit.checkpoint.names import checkpoints_folder
 from gptkit.checkpoint.store import Contents, OptimizerState, save
+from gptkit.checkpoint.writer import BackgroundWriter
+from gptkit.config import RunConfig, dump_config
 from gptkit.data.batches import EvaluationWindows
 from gptkit.data.dataset import Dataset
 from gptkit.model import GPT
@@ -20,67 +20,99 @@ from gptkit.runtime.interrupt import Interrupt
 from gptkit.runtime.runtime import Runtime
 from gptkit.training.config import TrainingConfig
 from gptkit.training.evaluate import Evaluation, evaluate
-from gptkit.training.optimizer_state import optimizer_state
 from gptkit.training.progress import Progress
+from gptkit.training.snapshot import Snapshot
 
 _FAILURES_IN_A_ROW = 3
 
 
 @dataclass
 class Saver:
-    """Writes a run's checkpoints. One that fails is a warning; the third in a row, or the last, ends the run."""
+    """Writes a run's checkpoints while training goes on.
+
+    One that fails is a warning; the third in a row, or the last, ends the run.
+    """
 
     run_dir: Path
-    model: GPT
-    optimizer: Optimizer
-    runtime: Runtime
+    config: RunConfig
+    """Without any `auto`."""
     contents: Contents
-    """What stays the same from checkpoint to checkpoint; its weights and state are filled in."""
-    keep: int
-    is_last: Callable[[Progress], bool]
+    """What stays the same from checkpoint to checkpoint; weights, state and config are filled in."""
     journal: Journal
 
     def __post_init__(self) -> None:
-        self._retention = Retention(self.run_dir, self.keep)
-        self._failures = 0
+        self._writer = BackgroundWriter()
+        self._retention = Retention(self.run_dir, self.config.training.keep_checkpoints)
+        self._failures: list[SaveError | OSError] = []
 
-    def save(self, progress: Progress) -> None:
-        """Write the checkpoint of this step, and remove those that are no longer needed.
+    def save(self, snapshot: Snapshot) -> None:
+        """Begin to write the checkpoint of this step; wait only where the one before is not done.
 
-        Raises: SaveError, DivergenceError.
+        Raises: SaveError, OSError when the third in a row failed.
         """
-        tensors, scalars = optimizer_state(self.optimizer, self.model, self.runtime.scaler)
         contents = replace(
             self.contents,
-            weights=self.model.state_dict(),
-            state={**self.contents.state, "progress": progress.to_json()},
-            optimizer=OptimizerState(tensors, scalars),
+            config=dump_config(self.config),
+            weights=snapshot.weights,
+            state={**self.contents.state, "progress": snapshot.progress.to_json()},
+            optimizer=OptimizerState(snapshot.optimizer_tensors, snapshot.optimizer_values),
         )
-        try:
-            folder = save(self.run_dir, progress.step, contents)
-            point(self.run_dir, "last", folder)
-        except (SaveError, OSError) as error:
-            self._failed(progress, error)
-            return
-        self._failures = 0
-        for problem in self._retention.apply():
-            self.journal.say(problem)
+        self._writer.submit(lambda: self._write(snapshot.progress.step, contents))
 
     def mark_best(self, progress: Progress) -> None:
-        """Let `best` name the checkpoint of this step."""
-        folder = checkpoints_folder(self.run_dir) / step_name(progress.step)
+        """Let `best` name the checkpoint of this step, once it is written."""
+        step = progress.step
+        self._writer.submit(lambda: self._point_at_best(step))
+
+    def go_back(self, progress: Progress, words: str) -> None:
+        """Set the checkpoints after this step aside: the run does these steps again."""
+        self._writer.wait()
+        self.journal.say(words)
+        for note in abandon_newer(self.run_dir, progress.step):
+            self.journal.say(note)
+
+    def finish(self, *, complete: bool) -> None:
+        """Wait for the last checkpoint.
+
+        complete: no step follows, so that no more than the user asked for are kept.
+
+        Raises: SaveError, OSError when it could not be written.
+        """
+        self._writer.wait()
+        if self._failures:
+            raise self._failures[-1]
+        if complete:
+            for problem in self._retention.finish():
+                self.journal.say(problem)
+
+    def close(self) -> None:
+        """Let what is being written become whole."""
+        self._writer.close()
+
+    def _write(self, step: int, contents: Contents) -> None:
+        try:
+            folder = save(self.run_dir, step, contents)
+            point(self.run_dir, "last", folder)
+        except (SaveError, OSError) as error:
+            self._failures.append(error)
+            if len(self._failures) >= _FAILURES_IN_A_ROW:
+                raise
+            self.journal.say(f"{error}; training goes on, the earlier checkpoints are whole")
+            return
+        self._failures.clear()
+        # A rollback of a run that is resumed here needs the milestone before it.
+        milestone = self.config.training.last_milestone(step)
+        for problem in self._retention.apply(spare={step_name(milestone)}):
+            self.journal.say(problem)
+
+    def _point_at_best(self, step: int) -> None:
+        folder = checkpoints_folder(self.run_dir) / step_name(step)
         if not folder.is_dir():
             return  # it could not be saved, which was said
         try:
             point(self.run_dir, "best", folder)
         except OSError as error:
             self.journal.say(f"cannot note the best checkpoint: {error.strerror or error}")
-
-    def _failed(self, progress: Progress, error: SaveError | OSError) -> None:
-        self._failures += 1
-        if self.is_last(progress) or self._failures >= _FAILURES_IN_A_ROW:
-            raise error
-        self.journal.say(f"{error}; training goes on, the earlier checkpoints are whole")
 
 
 @dataclass

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from torch.optim import Optimizer
 
-from gptkit.checkpoint.store import TOKENIZER_NAME, load_optimizer, load_weights
+from gptkit.checkpoint import step_name, verify
+from gptkit.checkpoint.store import TOKENIZER_NAME, load_optimizer, load_state, load_weights
 from gptkit.config import RunConfig
 from gptkit.data.batches import EvaluationWindows, TrainingWindows
 from gptkit.data.dataset import Dataset
@@ -22,6 +23,7 @@ from gptkit.training.limits import Limits
 from gptkit.training.optimizer_config import OPTIMIZERS
 from gptkit.training.optimizer_state import load_optimizer_state
 from gptkit.training.progress import Progress
+from gptkit.training.snapshot import Snapshot, TrainingState
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,11 @@ class Parts:
     """What the loop works with."""
 
     model: GPT
-    optimizer: Optimizer
+    state: TrainingState
+    """The model again, with its optimizer."""
     progress: Progress
+    good: Snapshot | None
+    """The last milestone's state, where a run that may roll back is resumed behind one."""
     windows: TrainingWindows
     val_windows: EvaluationWindows | None
     """None where nothing was held out."""
@@ -57,8 +62,8 @@ def build_parts(
     optimizer: Optimizer = OPTIMIZERS.build(config.optimizer, model)
     progress = Progress()
     if resumed is not None:
-        state = load_optimizer(resumed.checkpoint)
-        load_optimizer_state(optimizer, model, state.tensors, state.scalars, runtime.scaler)
+        kept = load_optimizer(resumed.checkpoint)
+        load_optimizer_state(optimizer, model, kept.tensors, kept.scalars, runtime.scaler)
         progress = Progress.from_json(resumed.state["progress"])
     masked = config.data.documents == "mask"
     context_length = config.model.context_length
@@ -78,7 +83,35 @@ def build_parts(
         config.training, context_length=context_length, num_windows=windows.num_windows
     )
     elapsed_before = 0.0 if resumed is None else _elapsed_seconds(resumed, progress)
-    return Parts(model, optimizer, progress, windows, val_windows, limits, elapsed_before)
+    return Parts(
+        model=model,
+        state=TrainingState(model, optimizer, runtime.scaler),
+        progress=progress,
+        good=_milestone(config, resumed, progress) if resumed is not None else None,
+        windows=windows,
+        val_windows=val_windows,
+        limits=limits,
+        elapsed_before=elapsed_before,
+    )
+
+
+def _milestone(config: RunConfig, resumed: Resumed, progress: Progress) -> Snapshot | None:
+    """Return the state that a rollback before the next milestone goes back to.
+
+    None where the resumed checkpoint is one itself, or the run does not roll back, or that checkpoint is gone: then
+    the run goes back to where it was resumed.
+    """
+    step = config.training.last_milestone(progress.step)
+    folder = resumed.checkpoint.with_name(step_name(step))
+    if config.training.on_divergence != "rollback" or step == progress.step or verify(folder):
+        return None
+    kept = load_optimizer(folder)
+    return Snapshot(
+        Progress.from_json(load_state(folder)["progress"]),
+        load_weights(folder),
+        kept.tensors,
+        kept.scalars,
+    )
 
 
 def _elapsed_seconds(resumed: Resumed, progress: Progress) -> float:

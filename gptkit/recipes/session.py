@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 from gptkit.checkpoint.store import Contents
-from gptkit.config import RunConfig, dump_config
+from gptkit.config import RunConfig
 from gptkit.data.dataset import Dataset
-from gptkit.data.feeder import Feeder
 from gptkit.errors import Interrupted
 from gptkit.recipes.beside import Evaluator, Saver
 from gptkit.recipes.journal import Journal
@@ -21,11 +20,13 @@ from gptkit.recipes.run_folder import RunFolder, claim, open_run_folder
 from gptkit.recipes.words import last_words, opening_words
 from gptkit.runtime.interrupt import Interrupt
 from gptkit.runtime.runtime import Runtime
+from gptkit.training.config import TrainingConfig
+from gptkit.training.feed import Feed
 from gptkit.training.loop import Beside, Outcome
 from gptkit.training.loop import train as run_loop
 from gptkit.training.pace import Pace
 from gptkit.training.progress import Progress
-from gptkit.training.step import micro_batch_indices
+from gptkit.training.spikes import SpikeWatch
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,10 @@ def run_session(session: Session, changed: list[str]) -> Path | None:
                 max_steps=session.parts.limits.max_steps,
             ) as folder:
                 evaluator = _evaluator(session, folder.samples)
-                beside = _beside(session, config, folder, evaluator)
-                outcome = _loop(session, replica, beside)
+                with closing(_saver(session, config, run_dir)) as saver:
+                    beside = _beside(saver, evaluator, folder, journal)
+                    outcome = _loop(session, replica, beside)
+                    saver.finish(complete=outcome.signal_number is None)
             journal.say(last_words(run_dir, outcome, session.again, plugins=bool(session.plugins)))
             if outcome.signal_number is None and evaluator.last_sample:
                 print(evaluator.last_sample, flush=True)
@@ -99,21 +102,21 @@ def _held_folder(session: Session) -> AbstractContextManager[Path]:
 def _loop(session: Session, replica: nn.Module, beside: Beside) -> Outcome:
     config, parts, runtime = session.config, session.parts, session.runtime
     peak = runtime.peak_flops()
-    indices = micro_batch_indices(
-        parts.progress.step,
-        accumulation=config.training.accumulation(runtime.world_size),
-        runtime=runtime,
-    )
-    with Feeder(parts.windows, indices, runtime.device) as batches:
+    with Feed(parts.windows, runtime) as feed:
         return run_loop(
             replica,
-            batches,
-            optimizer=parts.optimizer,
+            feed,
+            state=parts.state,
             schedule=config.schedule,  # type: ignore[arg-type]
             config=config.training,
             limits=parts.limits,
             progress=parts.progress,
             runtime=runtime,
+            spikes=SpikeWatch(
+                config.training.spike_threshold,
+                vocab_size=session.dataset.tokenizer.vocab_size,
+                device=runtime.device,
+            ),
             beside=beside,
             interrupt=session.interrupt,
             pace=Pace(
@@ -121,18 +124,16 @@ def _loop(session: Session, replica: nn.Module, beside: Beside) -> Outcome:
                 flops_per_token=parts.model.flops_per_token(),
                 peak_flops=None if peak is None else peak * runtime.world_size,
             ),
+            good=parts.good,
         )
 
 
-def _beside(session: Session, config: RunConfig, folder: RunFolder, evaluator: Evaluator) -> Beside:
-    parts = session.parts
-    saver = Saver(
-        run_dir=folder.path,
-        model=parts.model,
-        optimizer=parts.optimizer,
-        runtime=session.runtime,
+def _saver(session: Session, config: RunConfig, run_dir: Path) -> Saver:
+    return Saver(
+        run_dir=run_dir,
+        config=config,
         contents=Contents(
-            config=dump_config(config),
+            config="",
             tokenizer=session.dataset.tokenizer,
             weights={},
             state={
@@ -141,15 +142,27 @@ def _beside(session: Session, config: RunConfig, folder: RunFolder, evaluator: E
             },
             plugins=session.plugins,
         ),
-        keep=config.training.keep_checkpoints,
-        is_last=session.is_last,
         journal=session.journal,
     )
+
+
+def _beside(saver: Saver, evaluator: Evaluator, folder: RunFolder, journal: Journal) -> Beside:
+    def go_back(progress: Progress, words: str) -> None:
+        saver.go_back(progress, words)
+        folder.go_back(progress.step)
+
+    def resize(training: TrainingConfig, words: str) -> None:
+        journal.say(words)
+        saver.config = saver.config.model_copy(update={"training": training})
+        folder.write_config(saver.config)
+
     return Beside(
         evaluate=evaluator.evaluate,
         save=saver.save,
         mark_best=saver.mark_best,
-        log=folder.metrics.log,
+        log=folder.loggers.log,
+        go_back=go_back,
+        resize=resize,
     )
 
 
@@ -175,7 +188,12 @@ def _silent(session: Session) -> Beside:
         raise AssertionError("only rank 0 writes")
 
     return Beside(
-        evaluate=_evaluator(session, None).evaluate, save=nothing, mark_best=nothing, log=nothing
+        evaluate=_evaluator(session, None).evaluate,
+        save=nothing,
+        mark_best=nothing,
+        log=nothing,
+        go_back=nothing,
+        resize=nothing,
     )
 
 

@@ -41,6 +41,7 @@ _BUFFERS_OPTION = (
 _BUFFERS_STAY: dict[str, Any] = {_BUFFERS_OPTION: False}
 
 _GLOO_RESTS_SECONDS = 0.1
+_BARRIER_POLL_SECONDS = 0.02
 
 _EAGER_FLOAT32 = RuntimeConfig(device="cpu", dtype="float32", compile=False)
 
@@ -142,6 +143,8 @@ class Runtime:
             with self.autocast():
                 logits = compiled(example.to(self.device), documents=None)
             logits.float().mean().backward()
+        except torch.OutOfMemoryError:
+            pass  # it compiles; training cuts the batch smaller
         except (
             Exception
         ) as error:  # the compiler's own, the C++ compiler's, the driver's: all mean eager
@@ -180,8 +183,13 @@ class Runtime:
         return self.largest([float(flag)])[0] > 0
 
     def barrier(self) -> None:
-        """Wait for the other ranks."""
-        self.any_rank(False)
+        """Wait for the other ranks, for hours if need be: signals are heard meanwhile."""
+        if self.world_size == 1:
+            return
+        all_there = dist.all_reduce(torch.zeros(1), async_op=True)
+        while not all_there.is_completed():
+            time.sleep(_BARRIER_POLL_SECONDS)
+        all_there.wait()
 
 
 @contextmanager

@@ -60,8 +60,13 @@ class TrainingConfig(Section):
     """Newest checkpoints kept, beside the best one."""
     patience: PositiveInt | None = None
     """Evaluations without a better validation loss before the run ends; null: never."""
-    on_divergence: Literal["stop"] = "stop"
-    """stop: a loss or gradient that is not finite ends the run before it reaches the weights."""
+    on_divergence: Literal["stop", "rollback"] = "stop"
+    """When a loss or gradient is not finite, or the loss spikes: end the run, or go back to the last
+    milestone in memory, skip those windows and halve the learning rate."""
+    max_rollbacks: NonNegativeInt = 3
+    """Rollbacks of a run before it ends after all."""
+    spike_threshold: PositiveFloat | None = 20.0
+    """Robust standard deviations above the last losses that make a spike; null: nothing is one."""
     sample_prompt: str | None = None
     """Prompt of the sample at each evaluation; null: end-of-text, or a newline."""
     sample_tokens: NonNegativeInt = 200
@@ -88,6 +93,10 @@ class TrainingConfig(Section):
                 f" of micro_batch_size ({self.micro_batch_size})"
             )
         return self
+
+    def last_milestone(self, step: int) -> int:
+        """Return the last step up to `step` at which saving or evaluating was due; 0 at first."""
+        return max(step - step % self.save_every, step - step % self.eval_every)
 
     def accumulation(self, world_size: int) -> int:
         """Return the micro-batches of a step on each of `world_size` ranks.

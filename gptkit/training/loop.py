@@ -9,23 +9,27 @@ on from there evaluates that step again and ends with the metrics of one that ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import nn
 from torch.optim import Optimizer
 
-from gptkit.data.batches import Batch
+from gptkit.errors import DivergenceError
 from gptkit.runtime.interrupt import Interrupt
 from gptkit.runtime.runtime import Runtime
 from gptkit.training.config import TrainingConfig
 from gptkit.training.evaluate import Evaluation
+from gptkit.training.feed import Feed
 from gptkit.training.limits import Limits
 from gptkit.training.optimizers import scale_learning_rates
 from gptkit.training.pace import Pace
 from gptkit.training.progress import Progress
-from gptkit.training.step import StepResult, train_step
+from gptkit.training.recovery import Recovery
+from gptkit.training.snapshot import Snapshot, TrainingState
+from gptkit.training.spikes import SpikeWatch
+from gptkit.training.step import MicroBatchTooLargeError, StepResult, train_step
 from gptkit.training.update import Update
 
 
@@ -35,28 +39,22 @@ class Schedule(Protocol):
     def factor(self, step: float, max_steps: float) -> float: ...
 
 
-class Feed(Protocol):
-    """The micro-batches of this rank, from the first step to do on."""
-
-    wait_seconds: float
-    """What the loop has waited for it so far."""
-
-    def __next__(self) -> Batch: ...
-    def __iter__(self) -> Iterator[Batch]: ...
-
-
 @dataclass(frozen=True)
 class Beside:
     """What happens beside the steps. All ranks call `evaluate`, rank 0 alone the others."""
 
     evaluate: Callable[[], Evaluation | None]
     """Score the validation split; None: a signal came."""
-    save: Callable[[Progress], None]
-    """Write a checkpoint of this step."""
+    save: Callable[[Snapshot], None]
+    """Write a checkpoint of this step; it may still be written when this returns."""
     mark_best: Callable[[Progress], None]
     """Note that the checkpoint of this step is the best so far."""
     log: Callable[[Mapping[str, float], int], None]
     """Take the metrics of a step."""
+    go_back: Callable[[Progress, str], None]
+    """The run went back to this step, for a reason in words: what came after it is void."""
+    resize: Callable[[TrainingConfig, str], None]
+    """The run goes on with micro-batches of another size, for a reason in words."""
 
 
 @dataclass(frozen=True)
@@ -71,44 +69,59 @@ class Outcome:
 
 
 def train(
-    model: nn.Module,
-    batches: Feed,
+    replica: nn.Module,
+    feed: Feed,
     *,
-    optimizer: Optimizer,
+    state: TrainingState,
     schedule: Schedule,
     config: TrainingConfig,
     limits: Limits,
     progress: Progress,
     runtime: Runtime,
+    spikes: SpikeWatch,
     beside: Beside,
     interrupt: Interrupt,
     pace: Pace,
+    good: Snapshot | None = None,
 ) -> Outcome:
     """Train from `progress` on, keeping it up to date, until a limit is reached or a signal comes.
 
-    model: the replica that `runtime` made; batches: micro-batches from step `progress.step` on.
+    replica: what `runtime` made of the model of `state`; good: the state at the last milestone,
+    where a resumed run stands behind one.
 
-    Raises: DivergenceError when loss or gradient are no longer finite.
+    Raises: DivergenceError when the run diverges and may not go back (any more).
     """
-    update = Update(optimizer, grad_clip=config.grad_clip, runtime=runtime)
-    accumulation = config.accumulation(runtime.world_size)
-    after = _AfterStep(config, limits, progress, runtime, beside, interrupt, pace)
-    if limits.time_budget is not None and progress.elapsed_seconds is None:
+    optimizer = state.optimizer
+    update = Update(optimizer, grad_clip=config.grad_clip, runtime=runtime, spikes=spikes)
+    recovery = Recovery(config, state, feed, spikes, progress, runtime, good)
+    after = _AfterStep(config, limits, progress, runtime, recovery, beside, interrupt, pace)
+    if limits.time_budget is None:
+        progress.elapsed_seconds = None
+    elif progress.elapsed_seconds is None:
         progress.elapsed_seconds = 0.0
-    model.train()
+    replica.train()
+    recovery.start()
     ended = after.resumed() if progress.step > 0 else None
     while ended is None:
-        factor = schedule.factor(*limits.position(progress))
+        factor = recovery.learning_rate_factor * schedule.factor(*limits.position(progress))
         scale_learning_rates(optimizer, factor)
-        micro_batches = [next(batches) for _ in range(accumulation)]
-        result = train_step(
-            model, micro_batches, update, step=progress.step, seed=config.seed, runtime=runtime
-        )
-        seen = sum(batch.tokens.numel() for batch in micro_batches) * runtime.world_size
-        progress.step += 1
-        progress.tokens += seen
-        pace.add(seen)
-        ended = after.step(update, result, _learning_rate(optimizer), batches.wait_seconds)
+        batches = feed.next_step()
+        try:
+            result = train_step(
+                replica, batches, update, step=progress.step, seed=config.seed, runtime=runtime
+            )
+            seen = sum(batch.tokens.numel() for batch in batches) * runtime.world_size
+            progress.step += 1
+            progress.tokens += seen
+            pace.add(seen)
+            ended = after.step(update, result, _learning_rate(optimizer), feed.wait_seconds)
+        except MicroBatchTooLargeError as error:
+            words = recovery.halve_micro_batch(str(error))
+            beside.resize(recovery.config, words)
+        except DivergenceError as error:
+            words = recovery.go_back(error)
+            if runtime.is_main:
+                beside.go_back(progress, words)
     return ended
 
 
@@ -124,6 +137,7 @@ class _AfterStep:
     limits: Limits
     progress: Progress
     runtime: Runtime
+    recovery: Recovery
     beside: Beside
     interrupt: Interrupt
     pace: Pace
@@ -136,7 +150,10 @@ class _AfterStep:
     def step(
         self, update: Update, result: StepResult, learning_rate: float, waited: float
     ) -> Outcome | None:
-        """Do what is due after a new step; return how the run ended, None when it goes on."""
+        """Do what is due after a new step; return how the run ended, None when it goes on.
+
+        Raises: DivergenceError when the steps since the last line were not sound.
+        """
         signal_number, used_seconds, save_by_clock = self._agree()
         if self.progress.elapsed_seconds is not None:
             self.progress.elapsed_seconds = used_seconds
@@ -148,12 +165,7 @@ class _AfterStep:
         )
         if due_save or self._line_is_due():
             update.check()
-            self.progress.last = {
-                "train_loss": float(result.loss),
-                "grad_norm": float(result.grad_norm),
-                "learning_rate": learning_rate,
-                "tokens": self.progress.tokens,
-            }
+            self.progress.last = self._metrics(result, learning_rate)
         if due_save:
             self._save()
         speed = self.pace.take(waited_seconds=waited) if self._line_is_due() else {}
@@ -185,10 +197,23 @@ class _AfterStep:
     def _line_is_due(self) -> bool:
         return self._evaluation_is_due() or self.progress.step % self.config.log_every == 0
 
+    def _metrics(self, result: StepResult, learning_rate: float) -> dict[str, float]:
+        metrics = {
+            "train_loss": float(result.loss),
+            "grad_norm": float(result.grad_norm),
+            "learning_rate": learning_rate,
+            "tokens": self.progress.tokens,
+        }
+        if self.progress.rollbacks:
+            metrics["rollbacks"] = self.progress.rollbacks
+        return metrics
+
     def _save(self) -> None:
-        if self.runtime.is_main:
-            with self.pace.paused():
-                self.beside.save(self.progress)
+        with self.pace.paused():
+            snapshot = self.recovery.snapshot()
+            if self.runtime.is_main:
+                assert snapshot is not None
+                self.beside.save(snapshot)
         self._saved_at = self.pace.elapsed_seconds
 
     def _evaluate_and_log(

@@ -50,7 +50,7 @@ def load_optimizer_state(
     values: Mapping[str, Any],
     scaler: GradScaler | None = None,
 ) -> None:
-    """Give `optimizer`, fresh over the parameters of `model`, what `optimizer_state` returned.
+    """Give `optimizer`, over the parameters of `model`, what `optimizer_state` returned.
 
     Raises: CheckpointError when the state is another class's, or a key is missing, unknown or of
     another shape. Nothing is changed then.
@@ -69,6 +69,7 @@ def load_optimizer_state(
         for key, value in state.items():
             full = f"{name}.{key}"
             state[key] = _like(value, tensors[full], full) if full in tensors else values[full]
+    optimizer.state.clear()
     for name, parameter in _named(optimizer, model).items():
         if expected[name]:
             optimizer.state[parameter] = expected[name]

@@ -25,6 +25,12 @@ class Progress:
     """Evaluations since then."""
     last: dict[str, float] = field(default_factory=dict)
     """Metrics of the last step but its speed: a resumed run writes that step's line again."""
+    losses: list[float] = field(default_factory=list)
+    """Losses of the last steps, oldest first: what a spike is measured against."""
+    rollbacks: int = 0
+    """How often the run went back to an earlier state."""
+    skipped_steps: int = 0
+    """Steps whose windows were left out for that: the data is so much ahead of `step`."""
     elapsed_seconds: float | None = None
     """Time used of the budget; None: there is no budget."""
 
@@ -39,7 +45,9 @@ class Progress:
         Raises: CheckpointError when a key is missing or unknown.
         """
         try:
-            return cls(**{**values, "last": dict(values["last"])})
+            return cls(
+                **{**values, "last": dict(values["last"]), "losses": list(values.get("losses", ()))}
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"progress: not readable: {error}") from None
 

@@ -1,10 +1,9 @@
-"""One optimizer step, and where its micro-batches stand in the data."""
+"""One optimizer step."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,8 +11,13 @@ from torch import Tensor, nn
 
 from gptkit.data.batches import IGNORE_INDEX, Batch
 from gptkit.runtime.runtime import Runtime
+from gptkit.training.feed import micro_batch_index
 from gptkit.training.loss import next_token_loss
 from gptkit.training.update import Update
+
+
+class MicroBatchTooLargeError(Exception):
+    """The device has no memory for the forward and backward pass of a micro-batch."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,30 @@ def train_step(
 
     model: in training mode, in step with the other ranks; step: steps done before this one.
 
-    Raises: DivergenceError when loss or gradient are not finite.
+    Raises: FaultyStepError when loss or gradient are not sound; MicroBatchTooLargeError when the
+    device has no memory for a micro-batch. Nothing has changed then.
     """
+    try:
+        loss = _backward(model, micro_batches, step=step, seed=seed, runtime=runtime)
+    except torch.OutOfMemoryError as error:
+        message = next(iter(str(error).splitlines()), "")
+    else:
+        return StepResult(loss=loss, grad_norm=update.apply(loss, step=step + 1))
+    # Only here has the error let go of the tensors of the failed pass.
+    model.zero_grad(set_to_none=True)
+    raise MicroBatchTooLargeError(message)
+
+
+def _backward(
+    model: nn.Module, micro_batches: Sequence[Batch], *, step: int, seed: int, runtime: Runtime
+) -> Tensor:
+    """Leave the gradients of the mean loss over all micro-batches and ranks; return that loss."""
     counts = torch.stack([(batch.targets != IGNORE_INDEX).sum() for batch in micro_batches])
     num_targets = runtime.sum_over_ranks(counts.sum()).clamp(min=1)
     nats = torch.zeros((), device=runtime.device)
     for i, batch in enumerate(micro_batches):
-        torch.manual_seed(chance(seed, step, _index(step, i, len(micro_batches), runtime)))
+        index = micro_batch_index(step, i, len(micro_batches), runtime)
+        torch.manual_seed(chance(seed, step, index))
         is_last = i == len(micro_batches) - 1
         with runtime.gradient_sync(model, enabled=is_last):
             with runtime.autocast():
@@ -58,23 +79,7 @@ def train_step(
             share = part * runtime.world_size / num_targets
             torch.autograd.backward(runtime.scaler.scale(share))
         nats += part.detach()
-    loss = runtime.sum_over_ranks(nats) / num_targets
-    return StepResult(loss=loss, grad_norm=update.apply(loss, step=step + 1))
-
-
-def micro_batch_indices(first_step: int, *, accumulation: int, runtime: Runtime) -> Iterator[int]:
-    """Yield the micro-batches of this rank from `first_step` on, for ever.
-
-    accumulation: micro-batches of a step on one rank. A step's micro-batches are consecutive over
-    the ranks, so one rank with 4 sees what 2 ranks with 2 see.
-    """
-    for step in itertools.count(first_step):
-        for i in range(accumulation):
-            yield _index(step, i, accumulation, runtime)
-
-
-def _index(step: int, i: int, accumulation: int, runtime: Runtime) -> int:
-    return (step * accumulation + i) * runtime.world_size + runtime.rank
+    return runtime.sum_over_ranks(nats) / num_targets
 
 
 def chance(seed: int, step: int, micro_batch: int) -> int:

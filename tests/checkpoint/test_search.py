@@ -187,14 +187,31 @@ def test_the_listing_has_every_checkpoint_newest_first(write: Write, run_dir: Pa
     point(run_dir, "best", write(1))
     damage(write(2))
     newest_usable(run_dir)
+    write(4)
+    abandon_newer(run_dir, 3)
     point(run_dir, "last", write(3))
 
     listing = checkpoints(run_dir)
 
-    assert [(entry.step, entry.is_best, entry.is_last) for entry in listing] == [
-        (3, False, True),
-        (1, True, False),
-        (None, False, False),
+    assert [(e.folder.name, e.step, e.is_best, e.is_last, e.is_set_aside) for e in listing] == [
+        ("step_00000003", 3, False, True, False),
+        ("step_00000001", 1, True, False, False),
+        ("step_00000002.corrupt", None, False, False, True),
+        ("step_00000004.abandoned", None, False, False, True),
     ]
-    assert [bool(entry.problems) for entry in listing] == [False, False, True]
+    assert [bool(entry.problems) for entry in listing] == [False, False, True, False]
     assert all(entry.num_bytes > 0 for entry in listing)
+
+
+def test_a_link_to_a_checkpoint_elsewhere_is_none_of_the_run(
+    write: Write, run_dir: Path, tmp_path: Path
+) -> None:
+    mine, other = write(1), write(2).rename(tmp_path / "other")
+    mine.with_name("step_00000002").symlink_to(other)
+
+    found = newest_usable(run_dir)
+
+    assert found is not None
+    assert found.folder == mine
+    assert "step_00000002 is not usable: a link, not a folder" in found.notes[0]
+    assert other.is_dir()

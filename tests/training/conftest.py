@@ -11,14 +11,15 @@ from gptkit.model import GPT, ModelConfig
 from gptkit.runtime import Interrupt, Runtime
 from gptkit.training.config import TrainingConfig
 from gptkit.training.evaluate import Evaluation
+from gptkit.training.feed import Feed
 from gptkit.training.limits import Limits
 from gptkit.training.loop import Beside, train
 from gptkit.training.optimizer_config import OPTIMIZERS
-from gptkit.training.optimizer_state import load_optimizer_state, optimizer_state
 from gptkit.training.pace import Pace
 from gptkit.training.progress import Progress
 from gptkit.training.schedules import SCHEDULES
-from gptkit.training.step import micro_batch_indices
+from gptkit.training.snapshot import TrainingState
+from gptkit.training.spikes import SpikeWatch
 
 VOCAB_SIZE = 11
 CONTEXT_LENGTH = 8
@@ -36,21 +37,6 @@ class TokenRow:
 
     def window(self, start, length):
         return self._ids[start : start + length]
-
-
-class Batches:
-    """The micro-batches of a run from a step on, made when asked for."""
-
-    def __init__(self, windows, indices):
-        self._windows = windows
-        self._indices = indices
-        self.wait_seconds = 0.0
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        return self._windows.batch(next(self._indices))
 
 
 @dataclass
@@ -72,6 +58,8 @@ class TinyRun:
         self.model = tiny_gpt(dropout=self.dropout)
         section = OPTIMIZERS.validate(self.optimizer_settings)
         self.optimizer = OPTIMIZERS.build(section, self.model)
+        self.state = TrainingState(self.model, self.optimizer, self.runtime.scaler)
+        self.good = None
         self.progress = Progress()
         self.interrupt = Interrupt()
         self.windows = TrainingWindows(
@@ -82,32 +70,37 @@ class TinyRun:
         self.saved = {}
         self.evaluate = self._evaluate
         self.on_save = None
+        self.replica = self.model
 
     def train(self):
-        accumulation = self.config.accumulation(1)
-        indices = micro_batch_indices(
-            self.progress.step, accumulation=accumulation, runtime=self.runtime
-        )
-        return train(
-            self.model,
-            Batches(self.windows, indices),
-            optimizer=self.optimizer,
-            schedule=self.schedule,
-            config=self.config,
-            limits=self.limits,
-            progress=self.progress,
-            runtime=self.runtime,
-            beside=Beside(lambda: self.evaluate(), self._save, self._mark_best, self._log),
-            interrupt=self.interrupt,
-            pace=Pace(),
-        )
+        with Feed(self.windows, self.runtime) as feed:
+            return train(
+                self.replica,
+                feed,
+                state=self.state,
+                schedule=self.schedule,
+                config=self.config,
+                limits=self.limits,
+                progress=self.progress,
+                runtime=self.runtime,
+                spikes=SpikeWatch(self.config.spike_threshold, vocab_size=VOCAB_SIZE),
+                beside=Beside(
+                    evaluate=lambda: self.evaluate(),
+                    save=self._save,
+                    mark_best=self._mark_best,
+                    log=self._log,
+                    go_back=self._go_back,
+                    resize=self._resize,
+                ),
+                interrupt=self.interrupt,
+                pace=Pace(),
+                good=self.good,
+            )
 
     def resume(self, checkpoint):
         """Take the state that `saved` holds for a step."""
-        weights, tensors, values, progress = checkpoint
-        self.model.load_state_dict(weights)
-        load_optimizer_state(self.optimizer, self.model, tensors, values)
-        self.progress = Progress.from_json(progress)
+        self.state.restore(checkpoint)
+        self.progress = Progress.from_json(checkpoint.progress.to_json())
 
     def weights(self):
         return {name: p.detach().clone() for name, p in self.model.named_parameters()}
@@ -118,13 +111,19 @@ class TinyRun:
         loss = losses.pop(0) if losses else 1.0 / self.progress.step
         return Evaluation(loss=loss, accuracy=0.5, tokens=1)
 
-    def _save(self, progress):
-        self.events.append(("save", progress.step))
-        tensors, values = optimizer_state(self.optimizer, self.model)
-        copies = {key: tensor.clone() for key, tensor in tensors.items()}
-        self.saved[progress.step] = (self.weights(), copies, values, progress.to_json())
+    def _save(self, snapshot):
+        step = snapshot.progress.step
+        self.events.append(("save", step))
+        self.saved[step] = snapshot
         if self.on_save is not None:
-            self.on_save(progress)
+            self.on_save(snapshot.progress)
+
+    def _go_back(self, progress, words):
+        self.events.append(("go back", progress.step))
+        self.lines = {step: line for step, line in self.lines.items() if step <= progress.step}
+
+    def _resize(self, config, words):
+        self.events.append(("resize", config.micro_batch_size))
 
     def _mark_best(self, progress):
         self.events.append(("best", progress.step))

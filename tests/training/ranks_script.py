@@ -11,18 +11,19 @@ import torch
 from safetensors.torch import save_file
 
 from gptkit.data.batches import EvaluationWindows, TrainingWindows
-from gptkit.data.feeder import Feeder
 from gptkit.model import GPT, ModelConfig
 from gptkit.runtime import Interrupt, Runtime, RuntimeConfig, Workload
 from gptkit.training.config import TrainingConfig
 from gptkit.training.evaluate import evaluate
+from gptkit.training.feed import Feed
 from gptkit.training.limits import Limits
 from gptkit.training.loop import Beside, train
 from gptkit.training.optimizer_config import OPTIMIZERS, AdamWConfig
 from gptkit.training.pace import Pace
 from gptkit.training.progress import Progress
 from gptkit.training.schedules import WSDConfig
-from gptkit.training.step import micro_batch_indices
+from gptkit.training.snapshot import TrainingState
+from gptkit.training.spikes import SpikeWatch
 
 STEPS = 20
 
@@ -55,8 +56,11 @@ def train_tiny(runtime, *, signal_on_last_rank=None):
     val = EvaluationWindows(text, 8)
     val._rows = 10
 
-    def save(progress):
+    def save(snapshot):
         assert runtime.is_main
+
+    def nothing(*args):
+        pass
 
     def log(metrics, step):
         lines[step] = dict(metrics)
@@ -66,19 +70,18 @@ def train_tiny(runtime, *, signal_on_last_rank=None):
             interrupt.signal_number = signal_on_last_rank
         return evaluate(model, val, runtime, should_stop=lambda: bool(interrupt))
 
-    accumulation = config.accumulation(runtime.world_size)
-    indices = micro_batch_indices(0, accumulation=accumulation, runtime=runtime)
-    with Feeder(TrainingWindows(text, 1, 8, seed=config.seed), indices) as batches:
+    with Feed(TrainingWindows(text, 1, 8, seed=config.seed), runtime) as feed:
         outcome = train(
             replica,
-            batches,
-            optimizer=optimizer,
+            feed,
+            state=TrainingState(model, optimizer, runtime.scaler),
             schedule=WSDConfig(),
             config=config,
             limits=Limits.of(config, context_length=8, num_windows=49),
             progress=Progress(),
             runtime=runtime,
-            beside=Beside(score, save, lambda progress: None, log),
+            spikes=SpikeWatch(None, vocab_size=11),
+            beside=Beside(score, save, nothing, log, nothing, nothing),
             interrupt=interrupt,
             pace=Pace(),
         )

@@ -7,7 +7,8 @@ from torch.amp.grad_scaler import GradScaler
 from gptkit.data.batches import IGNORE_INDEX, Batch, TrainingWindows
 from gptkit.errors import DivergenceError
 from gptkit.runtime import Runtime
-from gptkit.training.step import micro_batch_indices, train_step
+from gptkit.training.feed import micro_batch_indices
+from gptkit.training.step import train_step
 from gptkit.training.update import Update
 
 

@@ -1,0 +1,75 @@
+"""Saving beside training: one thread, one job at a time.
+
+    training   step  snapshot  submit ......... step  step  snapshot  submit
+    writer                     [write, verify, remove the old ones]   [write, ...
+
+`submit` waits where the job before it is not done yet, so that a slow disk slows training down and
+never fills the memory with snapshots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Event, Thread
+
+Job = Callable[[], None]
+
+# Waiting without an end would keep Windows from seeing Ctrl-C.
+_SECONDS_BETWEEN_SIGNALS = 0.2
+
+
+class BackgroundWriter:
+    """Runs jobs one after another, in the order in which they were submitted.
+
+    What a job raises is raised by the next `submit` or `wait`. An interpreter that ends does not
+    wait for a job: `close` first, or what is being written is left under its temporary name.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[tuple[Job, Event] | None] = SimpleQueue()
+        self._done = Event()
+        self._done.set()
+        self._error: BaseException | None = None
+        Thread(target=self._work, name="checkpoint-writer", daemon=True).start()
+
+    def submit(self, job: Job) -> None:
+        """Have `job` run, once the one before it is done.
+
+        Raises: what the job before it raised; `job` is not run then.
+        """
+        self.wait()
+        done = Event()
+        self._jobs.put((job, done))
+        # Not before: interrupted between the two, nothing must wait for a job that never runs.
+        self._done = done
+
+    def wait(self) -> None:
+        """Wait until nothing runs.
+
+        Raises: what the last job raised, once.
+        """
+        self._wait_until_done()
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def close(self) -> None:
+        """Wait for what runs, whatever comes of it, and end the thread; nothing can follow."""
+        self._wait_until_done()
+        self._jobs.put(None)
+
+    def _wait_until_done(self) -> None:
+        # Not Thread.join: interrupted by Ctrl-C it takes a running thread for one that has ended.
+        while not self._done.wait(_SECONDS_BETWEEN_SIGNALS):
+            pass
+
+    def _work(self) -> None:
+        while (item := self._jobs.get()) is not None:
+            job, done = item
+            try:
+                job()
+            except BaseException as error:
+                self._error = error
+            del job, item  # and with them the snapshot, which must not stay until the next one
+            done.set()
