@@ -7,7 +7,7 @@
     ├── CheckpointError    3   checkpoints exist and none is usable
     ├── DivergenceError    4   the loss is no longer a finite number
     ├── RunInUseError      5   another process writes to the run folder
-    └── Interrupted  130/143   a signal ended the command, after saving where there was something to save
+    └── Interrupted  128 + n   signal n ended the command, after saving where there was something to save
 
 Programmers cause `assert` or Python's own exceptions; those keep their traceback.
 """
@@ -54,7 +54,10 @@ class RunInUseError(GptkitError):
 
 
 class Interrupted(GptkitError):
-    """A signal asked the process to end."""
+    """A signal asked the process to end.
+
+    Exit code 130 for SIGINT, 143 for SIGTERM, 138 for SIGUSR1 (on Linux; elsewhere it has another number).
+    """
 
     def __init__(self, signal_number: int, message: str = "") -> None:
         super().__init__(message or f"stopped by {signal.Signals(signal_number).name}")

@@ -14,6 +14,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -227,13 +228,13 @@ def _ends(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, list[float]]]:
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
-    with _opened(path) as file:
-        # Copies: the tensors must not hang on a file that retention may remove.
-        tensors = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
-        strange = next((name for name, t in tensors.items() if t.dtype not in _READABLE), None)
+    with _opened(path) as file, ThreadPoolExecutor() as pool:
+        mapped = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        strange = next((name for name, t in mapped.items() if t.dtype not in _READABLE), None)
         if strange is not None:
-            raise ValueError(f"'{strange}' is of {tensors[strange].dtype}")
-        return tensors
+            raise ValueError(f"'{strange}' is of {mapped[strange].dtype}")
+        # Copies: the tensors must not hang on a file that retention may remove.
+        return dict(zip(mapped, pool.map(Tensor.clone, mapped.values()), strict=True))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ never fills the memory with snapshots.
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -17,13 +18,14 @@ Job = Callable[[], None]
 
 # Waiting without an end would keep Windows from seeing Ctrl-C.
 _SECONDS_BETWEEN_SIGNALS = 0.2
+_SECONDS_AT_EXIT = 20.0
 
 
 class BackgroundWriter:
     """Runs jobs one after another, in the order in which they were submitted.
 
-    What a job raises is raised by the next `submit` or `wait`. An interpreter that ends does not
-    wait for a job: `close` first, or what is being written is left under its temporary name.
+    What a job raises is raised by the next `submit` or `wait`. An interpreter that ends without
+    `close` gives the job in flight some seconds; what is not whole by then never will be.
     """
 
     def __init__(self) -> None:
@@ -32,6 +34,8 @@ class BackgroundWriter:
         self._done.set()
         self._error: BaseException | None = None
         Thread(target=self._work, name="checkpoint-writer", daemon=True).start()
+        # Python ends daemon threads where they are; inside torch that aborts the whole process.
+        atexit.register(self._wait_a_little)
 
     def submit(self, job: Job) -> None:
         """Have `job` run, once the one before it is done.
@@ -58,11 +62,15 @@ class BackgroundWriter:
         """Wait for what runs, whatever comes of it, and end the thread; nothing can follow."""
         self._wait_until_done()
         self._jobs.put(None)
+        atexit.unregister(self._wait_a_little)
 
     def _wait_until_done(self) -> None:
         # Not Thread.join: interrupted by Ctrl-C it takes a running thread for one that has ended.
         while not self._done.wait(_SECONDS_BETWEEN_SIGNALS):
             pass
+
+    def _wait_a_little(self) -> None:
+        self._done.wait(_SECONDS_AT_EXIT)
 
     def _work(self) -> None:
         while (item := self._jobs.get()) is not None:

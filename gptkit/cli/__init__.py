@@ -11,8 +11,11 @@ import sys
 import typer
 
 from gptkit import __version__
-from gptkit.cli import config, evaluate, prepare, sample, tokenizer, train
-from gptkit.errors import GptkitError
+from gptkit.cli import checkpoint, config, doctor, evaluate, prepare, sample, tokenizer, train
+from gptkit.errors import GptkitError, Interrupted
+from gptkit.runtime.interrupt import end_on_signals
+from gptkit.runtime.launch import Place
+from gptkit.runtime.lifeline import end_with_parent
 from gptkit.runtime.process import share_the_cores
 
 app = typer.Typer(
@@ -26,7 +29,9 @@ app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("eval")(evaluate.evaluate)
 app.command("prepare")(prepare.prepare)
+app.command("doctor")(doctor.doctor)
 app.add_typer(tokenizer.app, name="tokenizer")
+app.add_typer(checkpoint.app, name="checkpoint")
 app.add_typer(config.app, name="config")
 
 
@@ -50,7 +55,9 @@ def root(
 
 
 def main() -> None:
-    """Run the command line; errors that a user can mend become one message and an exit code."""
+    """Run the command line; errors that a user can mend become one message and an exit code, and so do signals."""
+    end_on_signals()
+    end_with_parent()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Text of any language must print, also into a pipe on Windows or under LANG=C.
@@ -58,6 +65,10 @@ def main() -> None:
     share_the_cores()
     try:
         app()
+    except Interrupted as stopped:
+        if Place.from_environment().rank == 0:  # it speaks for the others
+            print(stopped, file=sys.stderr)
+        sys.exit(stopped.exit_code)
     except GptkitError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

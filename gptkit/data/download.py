@@ -75,7 +75,9 @@ def _fetch(url: str, place: Path, timeout: float, progress: Progress) -> str:
         length = answer.headers.get("Content-Length")
         expected = int(length) if length else None
         progress.start("downloading", expected)
-        while block := answer.read(_BLOCK_BYTES):
+        while block := answer.read1(
+            _BLOCK_BYTES
+        ):  # what is there: a slow server's blocks take long
             file.write(block)
             digest.update(block)
             progress.advance(len(block))

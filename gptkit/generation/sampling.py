@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from gptkit.errors import GptkitError
+from gptkit.errors import CheckpointError
 from gptkit.generation.config import SamplingConfig
 
 
@@ -23,12 +23,12 @@ def choose(
     seen: (B, V) bool, tokens that the row holds already. Row i draws one number from generators[i],
     none at temperature 0, where the likeliest token wins, and of equal ones the lowest id.
 
-    Raises: GptkitError, where logits are NaN.
+    Raises: CheckpointError, where the logits are not finite.
     """
     logits = logits.float().cpu()
-    if logits.isnan().any():
-        raise GptkitError(
-            "the model's logits are NaN: its weights are broken, take another checkpoint"
+    if not logits.amax(dim=-1).isfinite().all():  # -inf alone drops a token
+        raise CheckpointError(
+            "the model's logits are NaN or infinite: its weights are broken, take another checkpoint"
         )
     if sampling.repetition_penalty != 1.0:
         logits = penalise_repetition(logits, seen, sampling.repetition_penalty)

@@ -19,7 +19,8 @@ from gptkit.model.positions import Rotation, rotate
 class Attention(Protocol):
     """What a block asks of any attention variant; built as Variant(section, model_config).
 
-    A variant may also have `residual_projections()`: see `gptkit.model.init`.
+    A variant may also have `residual_projections()`: see `gptkit.model.init`; and
+    `fused_projections()`: see `gptkit.training.muon`.
     """
 
     def __call__(
@@ -94,3 +95,7 @@ class CausalSelfAttention(nn.Module):
 
     def residual_projections(self) -> Iterable[nn.Linear]:
         return (self.out_proj,)
+
+    def fused_projections(self) -> Iterable[tuple[nn.Linear, tuple[int, ...]]]:
+        heads = (self.n_head, self.n_kv_head, self.n_kv_head)
+        return ((self.qkv_proj, tuple(count * self.head_dim for count in heads)),)

@@ -117,10 +117,20 @@ class GPT(nn.Module):
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Return the logits of hidden vectors: (..., C) -> (..., V)."""
-        head = self.token_embedding if self.config.tie_embeddings else self.lm_head
-        logits = F.linear(hidden, head.weight)
-        softcap = self.config.logit_softcap
+        logits = F.linear(hidden, self.head_weight)
+        softcap = self.logit_softcap
         return logits if softcap is None else softcap * torch.tanh(logits / softcap)
+
+    @property
+    def head_weight(self) -> Tensor:
+        """The matrix of the last product, (V, C): the embedding's own where the two are tied."""
+        head = self.token_embedding if self.config.tie_embeddings else self.lm_head
+        return head.weight
+
+    @property
+    def logit_softcap(self) -> float | None:
+        """What bounds the logits, as softcap * tanh(logits / softcap); None: nothing does."""
+        return self.config.logit_softcap
 
     def new_cache(self, batch_size: int, max_length: int) -> Cache:
         """Return an empty cache for `max_length` tokens in each of `batch_size` rows."""

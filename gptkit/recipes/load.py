@@ -9,18 +9,16 @@ from typing import Literal, Unpack, overload
 
 import torch
 
+from gptkit.checkpoint import saved_step
 from gptkit.checkpoint.store import (
-    CONFIG_NAME,
-    PLUGINS_NAME,
     TOKENIZER_NAME,
-    load_state,
-    load_weights,
     plugin_files,
 )
-from gptkit.config import RunConfig, load_config
-from gptkit.errors import CheckpointError, ConfigError
+from gptkit.config import RunConfig
+from gptkit.errors import ConfigError
 from gptkit.loggers.metrics import METRICS_NAME, Row, read_metrics
 from gptkit.model import GPT
+from gptkit.recipes.trust import trusted_config, trusted_model
 from gptkit.recipes.writing import Writing, WritingOptions, prompt_tokens, start_writing
 from gptkit.runs import resolve, run_of
 from gptkit.runtime.choose import choose_device, choose_dtype
@@ -109,28 +107,25 @@ def load_run(
     Raises: ConfigError when there is no such run, or it needs plugins; CheckpointError when none is usable.
     """
     folder = resolve(Path(run) if run is not None else None, checkpoint, say=say)
-    config = _config(folder, allow_plugins)
+    config = checkpoint_config(folder, allow_plugins=allow_plugins)
     tokenizer = load_tokenizer(folder / TOKENIZER_NAME)
     place = choose_device(device)
-    model = GPT(config.model, tokenizer.vocab_size)
-    try:
-        model.load_state_dict(load_weights(folder))
-    except RuntimeError as error:
-        raise CheckpointError(f"{folder}: its weights do not fit its config: {error}") from None
+    model = trusted_model(folder, config, tokenizer.vocab_size)
     precision = getattr(torch, choose_dtype(dtype, place, None)[0])
     model.to(device=place, dtype=precision).eval()
-    return Run(model, tokenizer, config, folder, load_state(folder)["progress"]["step"])
+    return Run(model, tokenizer, config, folder, saved_step(folder))
 
 
-def _config(checkpoint: Path, allow_plugins: bool) -> RunConfig:
-    plugins = plugin_files(checkpoint)
-    if plugins and not allow_plugins:
-        names = ", ".join(file.name for file in plugins)
+def checkpoint_config(checkpoint: Path, *, allow_plugins: bool) -> RunConfig:
+    """Return the settings of a verified checkpoint, after running the plugins that it carries.
+
+    Raises: ConfigError when it needs plugins and they are not allowed; CheckpointError.
+    """
+    carried = [file.name for file in plugin_files(checkpoint)]
+    if carried and not allow_plugins:
+        names = ", ".join(carried[:5])
         raise ConfigError(
             f"{checkpoint}: needs the plugins that it carries ({names}); they are Python code: read them,"
             " then give --allow-plugins"
         )
-    try:
-        return load_config(checkpoint / CONFIG_NAME, plugin_folder=checkpoint / PLUGINS_NAME)
-    except ConfigError as error:
-        raise CheckpointError(f"{checkpoint}: its config cannot be read: {error}") from error
+    return trusted_config(checkpoint, run_plugins=True)

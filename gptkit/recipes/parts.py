@@ -16,6 +16,7 @@ from gptkit.errors import CheckpointError, ConfigError
 from gptkit.loggers.metrics import METRICS_NAME, read_metrics
 from gptkit.model import GPT
 from gptkit.recipes.resume import Resumed
+from gptkit.recipes.trust import fill
 from gptkit.runs import resolve
 from gptkit.runtime.runtime import Runtime
 from gptkit.tokenizers.store import load_tokenizer, tokenizer_sha256
@@ -53,7 +54,7 @@ def build_parts(
     """
     model = GPT(config.model, dataset.tokenizer.vocab_size)
     if resumed is not None:
-        model.load_state_dict(load_weights(resumed.checkpoint))
+        fill(model, resumed.checkpoint)
     elif config.model.init_from is not None:
         _init_from(Path(config.model.init_from), model, dataset)
     else:
@@ -87,7 +88,7 @@ def build_parts(
         model=model,
         state=TrainingState(model, optimizer, runtime.scaler),
         progress=progress,
-        good=_milestone(config, resumed, progress) if resumed is not None else None,
+        good=_milestone(config, resumed, progress, model) if resumed is not None else None,
         windows=windows,
         val_windows=val_windows,
         limits=limits,
@@ -95,7 +96,9 @@ def build_parts(
     )
 
 
-def _milestone(config: RunConfig, resumed: Resumed, progress: Progress) -> Snapshot | None:
+def _milestone(
+    config: RunConfig, resumed: Resumed, progress: Progress, model: GPT
+) -> Snapshot | None:
     """Return the state that a rollback before the next milestone goes back to.
 
     None where the resumed checkpoint is one itself, or the run does not roll back, or that checkpoint is gone: then
@@ -105,13 +108,13 @@ def _milestone(config: RunConfig, resumed: Resumed, progress: Progress) -> Snaps
     folder = resumed.checkpoint.with_name(step_name(step))
     if config.training.on_divergence != "rollback" or step == progress.step or verify(folder):
         return None
-    kept = load_optimizer(folder)
-    return Snapshot(
-        Progress.from_json(load_state(folder)["progress"]),
-        load_weights(folder),
-        kept.tensors,
-        kept.scalars,
-    )
+    weights, kept = load_weights(folder), load_optimizer(folder)
+    if {n: w.shape for n, w in weights.items()} != {
+        n: w.shape for n, w in model.state_dict().items()
+    }:
+        return None
+    progress = Progress.from_json(load_state(folder).get("progress"))
+    return Snapshot(progress, weights, kept.tensors, kept.scalars)
 
 
 def _elapsed_seconds(resumed: Resumed, progress: Progress) -> float:
@@ -133,9 +136,6 @@ def _init_from(run: Path, model: GPT, dataset: Dataset) -> None:
             f"model.init_from: '{run}' has another tokenizer: its token ids mean other text"
         )
     try:
-        model.load_state_dict(load_weights(checkpoint))
-    except RuntimeError as error:
-        problem = " ".join(str(error).split())[:300]
-        raise ConfigError(f"model.init_from: '{run}' has another shape: {problem}") from None
+        fill(model, checkpoint)
     except CheckpointError as error:
         raise ConfigError(f"model.init_from: {error}") from error

@@ -28,7 +28,7 @@ def run(name: str | None, settings: Sequence[str], *, as_json: bool) -> None:
         raise ConfigError("give a CONFIG to prepare, or --clear")
     config = load_config(find_config(name), [parse_override(text) for text in settings])
     check(config)
-    with Interrupt() as interrupt:
+    with Interrupt() as interrupt, interrupt.soon():
         dataset = prepare_dataset(
             config.data,
             min_train_tokens=config.model.context_length + 1,

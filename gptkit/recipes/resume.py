@@ -14,12 +14,15 @@ from gptkit.checkpoint import (
     newest_verified,
     point,
     pointed,
+    saved_step,
     step_name,
 )
-from gptkit.checkpoint.store import CONFIG_NAME, load_state
-from gptkit.config import RunConfig, load_config
+from gptkit.checkpoint.store import load_state
+from gptkit.config import RunConfig
 from gptkit.errors import CheckpointError, ConfigError
+from gptkit.recipes.trust import trusted_config
 from gptkit.runs import holds_run, is_checkpoint, list_runs, resolve, run_of
+from gptkit.training.progress import Progress
 
 # What a resumed run may not change: its weights, its tokens or its optimizer's state would mean something else.
 _FIXED = (
@@ -74,18 +77,16 @@ def find_target(resume: str | None, config: RunConfig, name: str) -> Target | No
     return Target(path)
 
 
-def read_target(
-    target: Target, folder: Path, *, is_main: bool, say: Callable[[str], None]
-) -> Resumed | None:
+def read_target(target: Target, *, is_main: bool, say: Callable[[str], None]) -> Resumed | None:
     """Return the run as its checkpoint left it; None when it never wrote one.
 
-    folder: where the config's plugins are. is_main: whether this rank, which holds the run's lock, puts aside
+    is_main: whether this rank, which holds the run's lock, puts aside
     checkpoints that are damaged, or later than the one to go on from.
 
     Raises: CheckpointError when checkpoints exist and none is usable.
     """
     if target.checkpoint is not None:
-        resumed = _resumed_at(target.checkpoint, folder)
+        resumed = _resumed_at(target.checkpoint)
         if is_main:
             _go_back(resumed, say)
         return resumed
@@ -94,7 +95,7 @@ def read_target(
         return None
     for note in found.notes:
         say(note)
-    return _resumed_at(found.folder, folder)
+    return _resumed_at(found.folder)
 
 
 def adopt(config: RunConfig, resumed: Resumed, world_size: int) -> RunConfig:
@@ -154,14 +155,18 @@ def check_data_identity(identity: str, checkpoint: Path) -> None:
         )
 
 
-def _resumed_at(checkpoint: Path, folder: Path) -> Resumed:
+def _resumed_at(checkpoint: Path) -> Resumed:
     run_dir = run_of(checkpoint)
     assert run_dir is not None
-    try:
-        config = load_config(checkpoint / CONFIG_NAME, plugin_folder=folder)
-    except ConfigError as error:
-        raise CheckpointError(f"{checkpoint}: its settings cannot be read: {error}") from error
-    return Resumed(run_dir, checkpoint, config, load_state(checkpoint))
+    # The plugins of the user's own config have been run; a checkpoint could name any file.
+    config = trusted_config(checkpoint, run_plugins=False)
+    state = load_state(checkpoint)
+    progress = Progress.from_json(state.get("progress"))
+    if progress.step != saved_step(checkpoint):
+        raise CheckpointError(
+            f"{checkpoint}: its state is of step {progress.step}, against its manifest"
+        )
+    return Resumed(run_dir, checkpoint, config, state)
 
 
 def _go_back(resumed: Resumed, say: Callable[[str], None]) -> None:

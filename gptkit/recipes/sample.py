@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from gptkit.errors import ConfigError, GptkitError
 from gptkit.recipes.journal import say
 from gptkit.recipes.load import Run, load_run
 from gptkit.recipes.writing import WritingOptions, prompt_tokens
+from gptkit.runtime.interrupt import ctrl_c_raises
 
 _PARTING = "---"
 
@@ -44,7 +46,8 @@ def run_sample(
     say(f"{loaded.run_dir}, step {loaded.step}")
     try:
         if request.interactive:
-            _converse(loaded, request)
+            with ctrl_c_raises(), suppress(KeyboardInterrupt):
+                _converse(loaded, request)
         elif request.as_json:
             print(json.dumps(_as_json(loaded, prompt, request), ensure_ascii=False))
         else:

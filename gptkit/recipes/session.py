@@ -24,6 +24,7 @@ from gptkit.training.config import TrainingConfig
 from gptkit.training.feed import Feed
 from gptkit.training.loop import Beside, Outcome
 from gptkit.training.loop import train as run_loop
+from gptkit.training.objective import NextTokenObjective
 from gptkit.training.pace import Pace
 from gptkit.training.progress import Progress
 from gptkit.training.spikes import SpikeWatch
@@ -60,7 +61,9 @@ def run_session(session: Session, changed: list[str]) -> Path | None:
     config, runtime, journal = session.config, session.runtime, session.journal
     rows = config.training.micro_batch_size or 1
     example = torch.zeros((rows, config.model.context_length), dtype=torch.int64)
-    replica = runtime.replicate(session.parts.model, example, warn=journal.say)
+    with session.interrupt.at_once():  # a compiler takes long and asks for nothing
+        objective = NextTokenObjective(session.parts.model)
+        replica = runtime.replicate(objective, example, warn=journal.say)
     config = resolved(config, runtime)  # the compiler may have failed
     if not runtime.is_main:
         outcome = _loop(session, replica, _silent(session))

@@ -14,7 +14,7 @@ from gptkit.data.prepare import check_data, check_text
 from gptkit.errors import ConfigError
 from gptkit.loggers.config import check_installed
 from gptkit.recipes.journal import say
-from gptkit.runs import holds_run, resolve
+from gptkit.runs import holds_run, refuse_if_held, resolve
 from gptkit.runtime.launch import is_launched, launch
 from gptkit.tokenizers.config import TiktokenConfig
 from gptkit.tokenizers.published import check as check_published
@@ -46,7 +46,9 @@ def start(
     config = load_config(path, overrides)
     if run_dir is not None:
         config = config.model_copy(update={"run_dir": run_dir})
-    check(config, devices=devices, resume=resume)
+    check(config, devices=devices)
+    if config.run_dir is not None:
+        _check_run_dir(config.run_dir, resume)
     if dry_run:
         check_text(config.data, config.model.context_length + 1)
         say(f"{path}: no problem found; nothing was written")
@@ -59,7 +61,7 @@ def start(
     return train(config, name=path.stem, folder=path.parent, resume=resume, again=again)
 
 
-def check(config: RunConfig, *, devices: int = 1, resume: str | None = None) -> None:
+def check(config: RunConfig, *, devices: int = 1) -> None:
     """Find what cannot work, without torch and without writing anything.
 
     Raises: ConfigError.
@@ -72,11 +74,12 @@ def check(config: RunConfig, *, devices: int = 1, resume: str | None = None) -> 
         check_installed(logger)
     if config.model.init_from is not None:
         resolve(Path(config.model.init_from))
-    if config.run_dir is not None:
-        _check_run_dir(config.run_dir, resume)
 
 
 def _check_run_dir(run_dir: Path, resume: str | None) -> None:
+    """Raises: ConfigError; RunInUseError when another process trains there."""
+    if not is_launched():  # rank 0 may hold it already while the others still look
+        refuse_if_held(run_dir)
     if resume is None and holds_run(run_dir):
         raise ConfigError(
             f"run_dir: '{run_dir}' holds a run already; give --resume auto to go on with it,"

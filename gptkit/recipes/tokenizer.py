@@ -28,7 +28,7 @@ def train(name: str, settings: Sequence[str], out: Path) -> None:
     check(config)
     if out.is_dir() or not out.absolute().parent.is_dir():
         raise ConfigError(f"--out {out}: must be a file in a folder that exists")
-    with Interrupt() as interrupt:
+    with Interrupt() as interrupt, interrupt.soon():
         dataset = prepare_dataset(config.data, progress=TerminalProgress(interrupt))
     save_tokenizer(dataset.tokenizer, out)
     kind, size = dataset.tokenizer.kind, dataset.tokenizer.vocab_size

@@ -49,45 +49,48 @@ def train(
     """
     place = Place.from_environment()
     journal = Journal(speaks=place.rank == 0)
-    with ExitStack() as held, closing(journal), Interrupt() as interrupt:
-        target = find_target(resume, config, name)
-        resumed = None
-        if target is not None:
-            if place.rank == 0:
-                held.enter_context(hold_run(target.run_dir, warn=journal.say))
-            resumed = read_target(target, folder, is_main=place.rank == 0, say=journal.say)
-            config = config.model_copy(update={"run_dir": target.run_dir})
-        plugins = plugin_sources(config.plugins, folder)
-        if resumed is not None:
-            config = adopt(config, resumed, place.world_size)
-        with Runtime.start(config.runtime, _workload(config)) as runtime:
-            config = resolved(config, runtime)
-            changed = changes(config, resumed) if resumed is not None else []
-            with removed_on_error(prepared_folder()) as made:
+    with Interrupt() as interrupt, closing(journal), ExitStack() as held:
+        with interrupt.at_once():
+            target = find_target(resume, config, name)
+            resumed = None
+            if target is not None:
+                if place.rank == 0:
+                    held.enter_context(hold_run(target.run_dir, warn=journal.say))
+                resumed = read_target(target, is_main=place.rank == 0, say=journal.say)
+                config = config.model_copy(update={"run_dir": target.run_dir})
+            plugins = plugin_sources(config.plugins, folder)
+            if resumed is not None:
+                config = adopt(config, resumed, place.world_size)
+            runtime = held.enter_context(Runtime.start(config.runtime, _workload(config)))
+        config = resolved(config, runtime)
+        changed = changes(config, resumed) if resumed is not None else []
+        with removed_on_error(prepared_folder()) as made:
+            with interrupt.soon():
                 dataset = _prepare(config, runtime, interrupt)
-                made.append(dataset.folder)
-                check_prompt(config.training.sample_prompt, dataset.tokenizer)
-                if resumed is not None:
-                    check_data_identity(dataset.identity, resumed.checkpoint)
+            made.append(dataset.folder)
+            check_prompt(config.training.sample_prompt, dataset.tokenizer)
+            if resumed is not None:
+                check_data_identity(dataset.identity, resumed.checkpoint)
+            with interrupt.at_once():
                 parts = build_parts(config, dataset, runtime, resumed)
-            session = Session(
-                config=config,
-                name=name,
-                again=again,
-                plugins=plugins,
-                held_folder=target.run_dir if target is not None else None,
-                dataset=dataset,
-                parts=parts,
-                runtime=runtime,
-                interrupt=interrupt,
-                journal=journal,
+        session = Session(
+            config=config,
+            name=name,
+            again=again,
+            plugins=plugins,
+            held_folder=target.run_dir if target is not None else None,
+            dataset=dataset,
+            parts=parts,
+            runtime=runtime,
+            interrupt=interrupt,
+            journal=journal,
+        )
+        if resumed is not None and _is_complete(parts, resumed):
+            journal.say(
+                complete_words(resumed.run_dir, parts, again, plugins=bool(session.plugins))
             )
-            if resumed is not None and _is_complete(parts, resumed):
-                journal.say(
-                    complete_words(resumed.run_dir, parts, again, plugins=bool(session.plugins))
-                )
-                return resumed.run_dir
-            return run_session(session, changed)
+            return resumed.run_dir
+        return run_session(session, changed)
 
 
 def _workload(config: RunConfig) -> Workload:

@@ -146,7 +146,10 @@ def prompt_tokens(tokenizer: Tokenizer, prompt: str | None) -> tuple[list[int], 
     Raises: PromptError naming the characters that the tokenizer does not know.
     """
     if prompt:
-        return tokenizer.encode(prompt), prompt
+        tokens = tokenizer.encode(prompt)
+        if not tokens:
+            raise PromptError("the tokenizer makes no tokens of the prompt")
+        return tokens, prompt
     if tokenizer.end_of_text is not None:
         return [tokenizer.end_of_text], ""
     try:

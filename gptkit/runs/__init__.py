@@ -10,8 +10,8 @@ from gptkit.runs.folders import (
     runs_folder,
     start_run,
 )
-from gptkit.runs.lock import hold_run
-from gptkit.runs.resolve import is_checkpoint, resolve, run_of
+from gptkit.runs.lock import hold_run, refuse_if_held
+from gptkit.runs.resolve import is_checkpoint, resolve, run_folder, run_of
 
 __all__ = [
     "RunRecord",
@@ -22,7 +22,9 @@ __all__ = [
     "make_run_dir",
     "new_run_dir",
     "read_record",
+    "refuse_if_held",
     "resolve",
+    "run_folder",
     "run_of",
     "runs_folder",
     "start_run",

@@ -95,7 +95,15 @@ def read_record(run_dir: Path) -> RunRecord:
         content = json.loads((run_dir / RECORD_NAME).read_bytes())
         starts = tuple(sorted(int(start) for start in content["starts"]))
         return RunRecord(starts, content.get("sweep") is True)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (
+        OSError,
+        ArithmeticError,  # int(inf)
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ):
         return RunRecord()
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -18,6 +19,9 @@ LOCK_NAME = ".lock"
 
 _HELD_BY_ANOTHER = {errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK}
 _MAX_HOLDER_BYTES = 4096
+# Who only looks holds the lock for a moment; and a new holder needs one to write its name.
+_MOMENT_SECONDS = 0.3
+_TRY_AGAIN_SECONDS = 0.02
 
 if sys.platform == "win32":
     import msvcrt
@@ -60,15 +64,36 @@ def hold_run(run_dir: Path, *, warn: Callable[[str], None]) -> Iterator[None]:
         os.close(descriptor)  # which unlocks it
 
 
+def refuse_if_held(run_dir: Path) -> None:
+    """Look whether a run folder has a writer, and change nothing.
+
+    Raises: RunInUseError naming the holder.
+    """
+    path = run_dir / LOCK_NAME
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:  # nobody ever held it, or this process cannot write to it either
+        return
+    try:
+        _try_lock(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
 def _try_lock(descriptor: int, path: Path) -> bool:
     """Lock the file; return False where the file system has no locks."""
-    try:
-        _lock(descriptor)
-    except OSError as error:
-        if error.errno in _HELD_BY_ANOTHER:
-            raise RunInUseError(f"'{path.parent}' is in use by {_holder(path)}") from None
-        return False
-    return True
+    deadline = time.monotonic() + _MOMENT_SECONDS
+    while True:
+        try:
+            _lock(descriptor)
+        except OSError as error:
+            if error.errno not in _HELD_BY_ANOTHER:
+                return False
+            if time.monotonic() > deadline:
+                raise RunInUseError(f"'{path.parent}' is in use by {_holder(path)}") from None
+            time.sleep(_TRY_AGAIN_SECONDS)
+        else:
+            return True
 
 
 def _name_holder(descriptor: int) -> None:

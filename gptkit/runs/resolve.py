@@ -7,13 +7,14 @@ a checkpoint folder   itself
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gptkit.checkpoint import (
     Found,
     best_verified,
     newest_verified,
+    not_usable,
     step_name,
     step_of,
     verify,
@@ -50,6 +51,21 @@ def resolve(
     return found.folder
 
 
+def run_folder(run: Path | None) -> Path:
+    """Return the run folder that RUN means, whatever state its checkpoints are in.
+
+    Nothing means the newest run that has any, usable or not.
+
+    Raises: ConfigError when there is no such run.
+    """
+    if run is not None:
+        return _run_folder(run)
+    newest = next(_runs_with_checkpoints(), None)
+    if newest is None:
+        raise _no_checkpoints()
+    return newest
+
+
 def is_checkpoint(folder: Path) -> bool:
     """Say whether a path names a checkpoint folder, whole or not."""
     return folder.is_dir() and (
@@ -66,9 +82,7 @@ def run_of(checkpoint: Path) -> Path | None:
 
 def _of_newest_run(checkpoint: str | None) -> Found:
     damaged: list[str] = []
-    for run in list_runs():
-        if read_record(run).sweep or not (candidates(run) or corrupt(run)):
-            continue
+    for run in _runs_with_checkpoints():
         try:
             found = _of_run(run, checkpoint)
         except CheckpointError as error:
@@ -77,7 +91,18 @@ def _of_newest_run(checkpoint: str | None) -> Found:
         return Found(found.folder, (*damaged, *found.notes))
     if damaged:
         raise CheckpointError("\n".join(damaged))
-    raise ConfigError(
+    raise _no_checkpoints()
+
+
+def _runs_with_checkpoints() -> Iterator[Path]:
+    """Yield the runs that are no sweep's and have checkpoints, if only damaged ones; newest first."""
+    for run in list_runs():
+        if not read_record(run).sweep and (candidates(run) or corrupt(run)):
+            yield run
+
+
+def _no_checkpoints() -> ConfigError:
+    return ConfigError(
         f"no run below '{runs_folder()}' has a checkpoint; train one with: gptkit train quickstart"
     )
 
@@ -87,7 +112,8 @@ def _itself(folder: Path, checkpoint: str | None) -> Found:
         raise ConfigError(
             f"'{folder}' is a checkpoint already: --checkpoint {checkpoint} is for runs"
         )
-    return _verified(folder)
+    # A link that the user names is meant to be followed; none inside a run is.
+    return _verified(folder.resolve() if folder.is_symlink() else folder)
 
 
 def _run_folder(path: Path) -> Path:
@@ -136,7 +162,7 @@ def _of_step(run: Path, checkpoint: str) -> Path:
 def _verified(folder: Path) -> Found:
     problems = verify(folder)
     if problems:
-        raise CheckpointError(f"{folder} is not usable: {'; '.join(problems)}")
+        raise CheckpointError(not_usable(folder, problems))
     return Found(folder)
 
 

@@ -79,7 +79,7 @@ def choose(
     resolved = config.model_copy(
         update={"device": device.type, "dtype": dtype, "compile": compiled}
     )
-    reasons = (f"device {_name(device)}", why_dtype, why_compile)
+    reasons = (f"device {device_name(device)}", why_dtype, why_compile)
     return resolved, tuple(reason for reason in reasons if reason)
 
 
@@ -155,5 +155,6 @@ def _eager_seconds(device: torch.device, workload: Workload) -> float | None:
     return workload.total_flops / (peak * _EAGER_UTILISATION)
 
 
-def _name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """Return what the device is called; the model too, where it is a GPU."""
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type

@@ -17,12 +17,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from gptkit.runtime.interrupt import SIGNALS
+from gptkit.runtime.lifeline import LIFELINE
+
 _POLL_SECONDS = 0.05
 # Long enough to write a message, short enough not to look like a hang. A rank that waits for a dead
 # one cannot listen.
 _OWN_END_SECONDS = 1.0
 _GRACE_SECONDS = 10.0
-_STOPPED = {128 + signal.SIGINT, 128 + signal.SIGTERM}
+_SAVING_SECONDS = 50.0
+_STOPPED = {128 + number for number in SIGNALS}
 
 Child = subprocess.Popen[bytes]
 
@@ -55,8 +59,8 @@ def is_launched() -> bool:
 def launch(devices: int, argv: Sequence[str]) -> int:
     """Run `python -m gptkit *argv` once per device and return the exit code of the run.
 
-    SIGINT and SIGTERM are passed on. When one process fails, the others are ended: they would wait
-    for it for ever.
+    Signals are passed on. When one process ends early, the others are ended: they would wait for it
+    for ever. When this one dies, they end too.
     """
     return run_ranks(devices, [sys.executable, "-m", "gptkit", *argv])
 
@@ -82,6 +86,7 @@ def _environment(rank: int, world_size: int, port: int) -> dict[str, str]:
         "LOCAL_WORLD_SIZE": str(world_size),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
+        LIFELINE: "1",
     }
     # Each process would otherwise start a thread per core, and all of them would fight for the
     # cores.
@@ -94,7 +99,13 @@ def _environment(rank: int, world_size: int, port: int) -> dict[str, str]:
 def _start(command: Sequence[str], environment: dict[str, str]) -> Child:
     # In a session of its own a child does not get the terminal's Ctrl-C, which
     # `_passing_on_signals` brings: two of them would mean "end at once".
-    return subprocess.Popen(list(command), env=environment, start_new_session=os.name != "nt")
+    # Nothing is ever written to its stdin: that it ends tells the child that this process is gone.
+    return subprocess.Popen(
+        list(command),
+        env=environment,
+        stdin=subprocess.PIPE,
+        start_new_session=os.name != "nt",
+    )
 
 
 def _free_port() -> int:
@@ -110,8 +121,7 @@ def _passing_on_signals(children: Sequence[Child]) -> Iterator[None]:
             return  # the console has told every process already
         _send(children, number)
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, pass_on) for number in numbers}
+    before = {number: signal.signal(number, pass_on) for number in SIGNALS}
     try:
         yield
     finally:
@@ -122,9 +132,10 @@ def _passing_on_signals(children: Sequence[Child]) -> Iterator[None]:
 def _wait(children: Sequence[Child]) -> int:
     """Wait until all have ended well, or one has not; end the others then. Return the code."""
     while None in (codes := [child.poll() for child in children]):
-        # After a signal one rank may still be saving while the others are done.
-        if any(code and _exit_code(code) not in _STOPPED for code in codes):
-            _end_in_order(children)
+        if ended := [_exit_code(code) for code in codes if code]:
+            # After a signal one rank may still be saving while the others are done.
+            stopped = _STOPPED.issuperset(ended)
+            _end_in_order(children, _SAVING_SECONDS if stopped else _GRACE_SECONDS)
             break
         time.sleep(_POLL_SECONDS)
     return _telling([_exit_code(child.returncode) for child in children])
@@ -148,11 +159,11 @@ def _exit_code(code: int) -> int:
     return 128 - code if code < 0 else code
 
 
-def _end_in_order(children: Sequence[Child]) -> None:
+def _end_in_order(children: Sequence[Child], grace_seconds: float) -> None:
     """Give the other ranks time to say why they fail too, ask them to end, then make them."""
     if not _wait_for_all(children, seconds=_OWN_END_SECONDS):
         _send(children, signal.SIGTERM)
-        _wait_for_all(children, seconds=_GRACE_SECONDS)
+        _wait_for_all(children, seconds=grace_seconds)
     _kill(children)
 
 
@@ -161,6 +172,8 @@ def _kill(children: Sequence[Child]) -> None:
         if child.poll() is None:
             child.kill()
         child.wait()
+        assert child.stdin is not None
+        child.stdin.close()
 
 
 def _send(children: Sequence[Child], number: int) -> None:

@@ -1,11 +1,12 @@
-"""How fast the hardware multiplies matrices: from a table for GPUs, from a short trial for CPUs."""
+"""How fast the hardware multiplies matrices: from a table of data sheets, from a short trial."""
 
 from __future__ import annotations
 
 import functools
-import time
 
 import torch
+
+from gptkit.runtime.timing import best_seconds
 
 # Dense 16-bit peaks of the data sheets, in FLOP/s; the first name that a device's name contains
 # counts.
@@ -47,18 +48,16 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
 
 
 @functools.lru_cache
-def measured_flops(dtype: torch.dtype, *, size: int, seconds: float = 0.03) -> float:
-    """Return the best rate at which this CPU multiplies two square matrices, in FLOP/s."""
-    a = torch.ones(size, size, dtype=dtype)
-    best = float("inf")
-    end = time.perf_counter() + seconds
-    # The first product sets up the kernel, which can take longer than the rest; it counts only when
-    # it is alone.
-    for trial in range(1000):
-        start = time.perf_counter()
-        torch.mm(a, a)
-        now = time.perf_counter()
-        best = min(best, now - start)
-        if trial >= 1 and now > end:
-            break
-    return 2 * size**3 / best
+def measured_flops(
+    dtype: torch.dtype,
+    *,
+    size: int,
+    seconds: float = 0.03,
+    device: torch.device = torch.device("cpu"),
+) -> float:
+    """Return the best rate at which a device multiplies two matrices of (size, size), in FLOP/s."""
+    # Random numbers from a generator of their own: equal ones draw less power on a GPU, which then
+    # seems faster than it is.
+    generator = torch.Generator(device).manual_seed(0)
+    a = torch.randn(size, size, generator=generator, device=device).to(dtype)
+    return 2 * size**3 / best_seconds(lambda: torch.mm(a, a), device, seconds=seconds)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
+from gptkit.errors import GptkitError
 from gptkit.runtime.choose import Workload, choose, choose_device
 from gptkit.runtime.config import RuntimeConfig
 from gptkit.runtime.launch import Place
@@ -42,6 +43,7 @@ _BUFFERS_STAY: dict[str, Any] = {_BUFFERS_OPTION: False}
 
 _GLOO_RESTS_SECONDS = 0.1
 _BARRIER_POLL_SECONDS = 0.02
+_PEER_IS_GONE = ("by peer", "Broken pipe")  # gloo's words: its errors have no type of their own
 
 _EAGER_FLOAT32 = RuntimeConfig(device="cpu", dtype="float32", compile=False)
 
@@ -116,16 +118,17 @@ class Runtime:
         return peak_flops(self.device, self.dtype)
 
     def replicate(
-        self, model: nn.Module, example: Tensor, *, warn: Callable[[str], None]
+        self, objective: nn.Module, example: Tensor, *, warn: Callable[[str], None]
     ) -> nn.Module:
-        """Return what to train in place of `model`: compiled, in step with the other ranks.
+        """Return what to train in place of `objective`: compiled, in step with the other ranks.
 
-        The parameters are those of `model`. example: (B, T) tokens, as in training, to try the
-        compiler with. Where it fails, `warn` gets one line and the run goes on without.
+        The parameters stay the same tensors. objective: (tokens, targets, documents) -> loss;
+        example: (B, T) tokens, as in training, to try the compiler with. Where it fails, `warn`
+        gets one line and the run goes on without.
         """
         if self.device.type == "cpu":
             keep_freed_memory()
-        replica = self._compiled(model, example, warn) if self.config.compile else model
+        replica = self._compiled(objective, example, warn) if self.config.compile else objective
         if self.world_size == 1:
             return replica
         device_ids = [self.device] if self.device.type == "cuda" else None
@@ -134,27 +137,28 @@ class Runtime:
         )
 
     def _compiled(
-        self, model: nn.Module, example: Tensor, warn: Callable[[str], None]
+        self, objective: nn.Module, example: Tensor, warn: Callable[[str], None]
     ) -> nn.Module:
-        compiled = torch.compile(model, dynamic=False)
+        compiled = torch.compile(objective, dynamic=False)
         assert isinstance(compiled, nn.Module)
         problem = ""
         try:
+            tokens = example.to(self.device)
             with self.autocast():
-                logits = compiled(example.to(self.device), documents=None)
-            logits.float().mean().backward()
+                loss = compiled(tokens, tokens, documents=None)
+            loss.backward()
         except torch.OutOfMemoryError:
             pass  # it compiles; training cuts the batch smaller
         except (
             Exception
         ) as error:  # the compiler's own, the C++ compiler's, the driver's: all mean eager
             problem = next(iter(str(error).splitlines()), "") or type(error).__name__
-        model.zero_grad(set_to_none=True)
+        objective.zero_grad(set_to_none=True)
         if not self.any_rank(bool(problem)):
             return compiled
         warn(f"not compiled: {problem or 'it failed on another rank'}")
         self.config = self.config.model_copy(update={"compile": False})
-        return model
+        return objective
 
     def gradient_sync(self, replica: nn.Module, *, enabled: bool) -> AbstractContextManager[object]:
         """Average the gradients of the backward passes inside over the ranks, if `enabled`."""
@@ -226,5 +230,11 @@ def _process_group(device: torch.device) -> Iterator[None]:
         # gloo's threads drop their last tensors a moment later and need the interpreter for it: one
         # that ends in that moment aborts (seen in 5 of 12 runs with torch 2.13).
         time.sleep(_GLOO_RESTS_SECONDS)
+    except RuntimeError as error:
+        if any(words in str(error) for words in _PEER_IS_GONE):
+            raise GptkitError(
+                "another process of this run has ended, and so does this one"
+            ) from error
+        raise
     finally:
         dist.destroy_process_group()

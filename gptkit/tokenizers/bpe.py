@@ -148,8 +148,9 @@ def train(
 ) -> BPETokenizer:
     """Return a tokenizer whose merges were learned from `texts()`, `total_bytes` of UTF-8 in all.
 
-    `progress` is told the bytes of each piece read. The vocabulary comes out smaller than the
-    section asks where the text repeats too little to fill it.
+    `progress` is told the bytes of each piece read, and 0 again and again while it learns: an
+    exception of it ends the work. The vocabulary comes out smaller than the section asks where the
+    text repeats too little to fill it.
 
     Raises: DataError when there is no text.
     """
@@ -158,7 +159,8 @@ def train(
     counts = count_words(pieces, section.pattern, num_workers=num_workers)
     if not counts:
         raise DataError("the text is empty: there is nothing to learn a vocabulary from")
-    tokens = token_strings(learn_merges(counts, section.vocab_size - NUM_BYTES - 1))
+    num_merges = section.vocab_size - NUM_BYTES - 1
+    tokens = token_strings(learn_merges(counts, num_merges, tick=lambda: progress(0)))
     return BPETokenizer(
         [*tokens, None], pattern=section.pattern, special_tokens={END_OF_TEXT: len(tokens)}
     )

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from operator import add
 
 NUM_BYTES = 256
@@ -31,12 +31,15 @@ _MIN_COUNT = 2  # joining a pair that the text holds once shortens nothing that 
 Merge = tuple[int, int]
 
 
-def learn_merges(word_counts: Mapping[bytes, int], num_merges: int) -> list[Merge]:
+def learn_merges(
+    word_counts: Mapping[bytes, int], num_merges: int, tick: Callable[[], object] = lambda: None
+) -> list[Merge]:
     """Return up to `num_merges` pairs of ids; the pair at place i becomes token 256 + i.
 
     Ids below 256 are bytes. The most frequent pair goes first, among equals the one with the
     smallest ids; the result is a function of the counts alone, not of their order. Fewer merges
-    come back where no pair is left that occurs twice.
+    come back where no pair is left that occurs twice. `tick` is called before each merge, and may
+    end the work with an exception.
     """
     table = _PairTable(word_counts)
     # Each pair has exactly one entry. An entry may be too high, for counts fall behind the heap's
@@ -53,6 +56,7 @@ def learn_merges(word_counts: Mapping[bytes, int], num_merges: int) -> list[Merg
         if count != -claimed:
             heapq.heappush(heap, (-count, pair))
             continue
+        tick()
         for new_pair in table.merge(pair, chr(NUM_BYTES + len(merges))):
             if (count := table.counts[new_pair]) >= _MIN_COUNT:
                 heapq.heappush(heap, (-count, new_pair))

@@ -7,13 +7,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gptkit.errors import CheckpointError
+from gptkit.errors import CheckpointError, DataError
 from gptkit.tokenizers.base import Tokenizer
 from gptkit.tokenizers.bpe import BPETokenizer
 from gptkit.tokenizers.char import CharTokenizer
 
 KINDS: dict[str, Any] = {cls.kind: cls for cls in (CharTokenizer, BPETokenizer)}
 """What tokenizer.json says under "kind" -> the class that reads the rest."""
+
+_MAX_BYTES = 32 << 20
+_PROBE = "It's 3 o'clock, 1234 left:\r\n\n\t  naïve 日本語 🙂 <|endoftext|>"
 
 
 def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
@@ -27,6 +30,8 @@ def load_tokenizer(path: Path) -> Tokenizer:
     Raises: CheckpointError when the file is missing or holds no tokenizer.
     """
     try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise CheckpointError(f"{path}: absurdly large")
         data = json.loads(path.read_bytes())
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -40,11 +45,18 @@ def load_tokenizer(path: Path) -> Tokenizer:
         )
     try:
         tokenizer: Tokenizer = KINDS[kind].from_json(data)
+        _check_round_trip(tokenizer)
     except KeyError as error:
         raise CheckpointError(f"{path}: the key {error} is missing") from None
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, DataError) as error:
         raise CheckpointError(f"{path}: is damaged: {_short(error)}") from None
     return tokenizer
+
+
+def _check_round_trip(tokenizer: Tokenizer) -> None:
+    """A split pattern may be any regular expression; one that misses text would lose it silently."""
+    if tokenizer.kind == BPETokenizer.kind and tokenizer.decode(tokenizer.encode(_PROBE)) != _PROBE:
+        raise ValueError("its split pattern loses text")
 
 
 def tokenizer_sha256(tokenizer: Tokenizer) -> str:

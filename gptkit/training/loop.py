@@ -9,6 +9,7 @@ on from there evaluates that step again and ends with the metrics of one that ne
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -206,7 +207,8 @@ class _AfterStep:
         }
         if self.progress.rollbacks:
             metrics["rollbacks"] = self.progress.rollbacks
-        return metrics
+        # A float16 gradient that overflowed was left out; its norm is no number.
+        return {key: value for key, value in metrics.items() if math.isfinite(value)}
 
     def _save(self) -> None:
         with self.pace.paused():

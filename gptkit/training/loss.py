@@ -1,27 +1,150 @@
-"""The loss: cross-entropy as a sum and a count, so that parts of a batch add up to the whole."""
+"""The loss: cross-entropy as a sum over targets, so that parts of a batch add up to the whole.
+
+The plain way writes the logits of all N rows and their gradient. `chunked_loss` walks over the rows
+and needs one chunk at a time:
+
+    hidden (N, C) --> [n rows] @ head^T --> logits (n, V) --> nats
+                                               |
+                       gradients of those rows and of the head, at once: the chunk is thrown away
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from gptkit.data.batches import IGNORE_INDEX
 
-
-def next_token_loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the summed loss in nats, float32, and the number of targets, int64; both 0-dim.
-
-    logits: (B, T, V) of any precision; targets: (B, T) int64, IGNORE_INDEX where nothing is to be
-    predicted.
-    """
-    nats = token_losses(logits, targets).sum()
-    return nats, (targets != IGNORE_INDEX).sum()
+# Logits of one chunk. On a CPU 333 rows of GPT-2's vocabulary: fewer read and write the head's
+# gradient too often, more only cost memory (benchmarks/peak_memory.md). A GPU needs larger products.
+_CHUNK_LOGITS = {"cpu": 2**24}
+_CHUNK_LOGITS_ELSEWHERE = 2**27
+_HEAD_ROWS = 8192
+"""Half-precision products for the head's gradient go to its float32 sum by so many rows."""
 
 
 def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
     """Return the loss of each target in nats, float32, 0 where there is none: (B * T,).
 
-    logits: (B, T, V); targets: (B, T).
+    logits: (B, T, V) of any precision; targets: (B, T) int64, IGNORE_INDEX where nothing is to be
+    predicted.
     """
     flat = logits.flatten(0, 1).float()  # (B * T, V)
     return F.cross_entropy(flat, targets.flatten(), ignore_index=IGNORE_INDEX, reduction="none")
+
+
+def chunk_logits(device: torch.device) -> int:
+    """Return how many logits `chunked_loss` holds at a time; the plain way is faster up to there."""
+    return _CHUNK_LOGITS.get(device.type, _CHUNK_LOGITS_ELSEWHERE)
+
+
+def chunked_loss(
+    hidden: Tensor,
+    head: Tensor,
+    targets: Tensor,
+    *,
+    softcap: float | None = None,
+    max_logits: int | None = None,
+) -> Tensor:
+    """Return the summed cross-entropy of softcap * tanh(hidden @ head^T / softcap), 0-dim, in nats.
+
+    Products have the precision of autocast, sums at least float32. Its gradient can be taken once,
+    and not be differentiated again.
+
+    hidden: (N, C); head: (V, C); targets: (N,) int64 or IGNORE_INDEX; softcap: None: logits as they
+    are; max_logits: of a chunk, None: what suits the device.
+
+    Reference: Cut Your Losses, arXiv:2411.09009, for the idea that logits need no memory of their
+    own; Liger Kernel, arXiv:2410.10989, section 3.2, for taking gradients in the forward pass.
+    """
+    kind = hidden.device.type
+    autocast = torch.is_autocast_enabled(kind)
+    dtype = torch.get_autocast_dtype(kind) if autocast else head.dtype
+    limit = chunk_logits(hidden.device) if max_logits is None else max_logits
+    nats: Tensor = _ChunkedLoss.apply(hidden, head, targets, softcap, limit, dtype)  # type: ignore[no-untyped-call]
+    return nats
+
+
+class _ChunkedLoss(torch.autograd.Function):
+    """`chunked_loss`, with both gradients found on the way and scaled in the backward pass.
+
+    With z = h W^T, c = softcap tanh(z / softcap) and p = softmax(c), a row with target y gives
+        dz = (p - onehot(y)) * (1 - (c / softcap)^2),    dh = dz W,    dW += dz^T h.
+    dz is at most 1, which float16 holds without a scale; the sums are float32, and a loss scale
+    meets only those.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        head: Tensor,
+        targets: Tensor,
+        softcap: float | None,
+        max_logits: int,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        with torch.autocast(hidden.device.type, enabled=False):
+            matrix = head.to(dtype)
+            nats = hidden.new_zeros((), dtype=torch.promote_types(dtype, torch.float32))
+            hidden_gradient = torch.empty_like(hidden)
+            head_gradient = torch.zeros_like(head)
+            num_chunks = -(-len(hidden) * len(head) // max_logits)
+            parts = (x.tensor_split(num_chunks) for x in (hidden, targets, hidden_gradient))
+            for rows, wanted, gradient in zip(*parts, strict=True):
+                counts = (wanted != IGNORE_INDEX).unsqueeze(1)  # (n, 1)
+                rows = rows.to(dtype) * counts
+                losses, dz = _losses_and_gradient(
+                    rows @ matrix.mT, wanted.clamp(min=0), softcap, nats.dtype
+                )
+                nats += losses.masked_fill_(~counts.squeeze(1), 0).sum()
+                dz = dz.to(dtype)
+                gradient.copy_((dz @ matrix).mul_(counts))
+                _add_product(head_gradient, dz, rows)
+        ctx.gradients = (hidden_gradient, head_gradient)
+        return nats
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.gradients is None:
+            raise RuntimeError("the gradient of a chunked loss can be taken only once")
+        # Scaled in place and given away: the head's gradient is as large as the head.
+        hidden_gradient, head_gradient = ctx.gradients
+        ctx.gradients = None
+        return hidden_gradient.mul_(scale), head_gradient.mul_(scale), None, None, None, None
+
+
+def _losses_and_gradient(
+    logits: Tensor, targets: Tensor, softcap: float | None, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Return (n,) losses and (n, V) their gradient with respect to `logits`, computed in `dtype`.
+
+    logits: (n, V), which may be overwritten; targets: (n,), all of them ids.
+    """
+    logits = logits.to(dtype)
+    slope = None
+    if softcap is not None:
+        slope = logits.div_(softcap).tanh_()
+        logits = slope * softcap
+        slope = slope.square_().neg_().add_(1)
+    gradient = logits.log_softmax(dim=-1)
+    del logits
+    index = torch.arange(len(targets), device=targets.device)
+    losses = -gradient[index, targets]
+    gradient.exp_()[index, targets] -= 1
+    return losses, gradient if slope is None else gradient.mul_(slope)
+
+
+def _add_product(total: Tensor, dz: Tensor, rows: Tensor) -> None:
+    """Add dz^T rows, (V, C), to `total`; no second tensor of that size comes to be."""
+    if total.dtype == dz.dtype:
+        total.addmm_(dz.mT, rows)
+        return
+    for first in range(0, len(total), _HEAD_ROWS):
+        part = slice(first, first + _HEAD_ROWS)
+        total[part] += dz[:, part].mT @ rows

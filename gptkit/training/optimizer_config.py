@@ -1,4 +1,4 @@
-"""Settings of the optimizers: AdamW, and the torch.optim classes that step dense parameters."""
+"""Settings of the optimizers: AdamW, Muon, and the torch.optim classes that step dense parameters."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gptkit.section import (
     Flag,
     NonNegativeFloat,
     PositiveFloat,
+    PositiveInt,
     Probability,
     Section,
     number,
@@ -40,6 +41,32 @@ class AdamWConfig(OptimizerConfig):
     """Decay the embedding tables too."""
 
 
+class MuonConfig(OptimizerConfig):
+    """Muon for the matrices of the blocks, AdamW for the rest: embeddings, head, norms, biases."""
+
+    name: Literal["muon"] = "muon"
+    learning_rate: PositiveFloat = 0.02
+    """Peak learning rate of the matrices of the blocks."""
+    adamw_learning_rate: PositiveFloat | None = None
+    """Peak learning rate of the rest; null: a quarter of learning_rate under adjust_lr_fn original,
+    the same under match_rms_adamw."""
+    weight_decay: NonNegativeFloat = 0.1
+    """Decoupled decay of matrices and embeddings, per unit of their learning rate."""
+    momentum: Probability = 0.95
+    """Nesterov momentum of the matrices."""
+    ns_coefficients: Literal["original", "polar_express"] = "original"
+    """Of the Newton-Schulz iteration; polar_express: nearer to orthogonal, and good with 3 steps."""
+    ns_steps: PositiveInt = 5
+    """Newton-Schulz iterations; fewer are faster and less orthogonal."""
+    adjust_lr_fn: Literal["original", "match_rms_adamw"] = "original"
+    """How far a matrix moves; original: learning_rate per row; match_rms_adamw: as far as under an
+    AdamW of that learning rate."""
+    betas: Betas = (0.9, 0.99)
+    """Of AdamW."""
+    eps: PositiveFloat = 1e-8
+    """Of AdamW."""
+
+
 class TorchOptimizerConfig(OptimizerConfig):
     """What every torch.optim class has that decays weights."""
 
@@ -67,7 +94,7 @@ _DECOUPLED = (Flag, False)
 # Class name -> its arguments but weight_decay, with lr as learning_rate: type and torch's own
 # default. The tests hold this against torch's signatures. Left out are arguments that change how,
 # not what, is computed (foreach, fused, capturable, differentiable) and maximize, and the classes
-# LBFGS (needs a closure), SparseAdam (sparse gradients only) and Muon (matrices only).
+# LBFGS (needs a closure), SparseAdam (sparse gradients only) and Muon (MuonConfig is ours).
 _ARGUMENTS: dict[str, dict[str, tuple[Any, Any]]] = {
     "Adadelta": {
         "learning_rate": (PositiveFloat, 1.0),
@@ -150,6 +177,7 @@ OPTIMIZERS = Choices(
     "optimizer",
     {
         AdamWConfig: "gptkit.training.optimizers:build_adamw",
+        MuonConfig: "gptkit.training.optimizers:build_muon",
         **{
             _torch_section(name, class_name): "gptkit.training.optimizers:build_torch"
             for name, class_name in TORCH_CLASSES.items()

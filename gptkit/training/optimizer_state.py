@@ -60,7 +60,9 @@ def load_optimizer_state(
         raise CheckpointError(
             f"optimizer state: it is of {kept}, but the config's optimizer is {here}"
         )
-    without = set(values.get(_WITHOUT_STATE, ()))
+    without = values.get(_WITHOUT_STATE, [])
+    if not isinstance(without, list) or not all(isinstance(name, str) for name in without):
+        raise CheckpointError(f"optimizer state: '{_WITHOUT_STATE}' is no list of names")
     expected = {
         name: {} if name in without else state for name, state in _fresh(optimizer, model).items()
     }
@@ -68,6 +70,8 @@ def load_optimizer_state(
     for name, state in expected.items():
         for key, value in state.items():
             full = f"{name}.{key}"
+            if full not in tensors and type(values[full]) is not type(value):
+                raise CheckpointError(f"optimizer state: '{full}' is {str(values[full])[:40]!r}")
             state[key] = _like(value, tensors[full], full) if full in tensors else values[full]
     optimizer.state.clear()
     for name, parameter in _named(optimizer, model).items():

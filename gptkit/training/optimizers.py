@@ -1,16 +1,25 @@
-"""Optimizers: parameter groups, and how AdamW and torch's other classes are built."""
+"""Optimizers: parameter groups, and how AdamW, Muon and torch's other classes are built."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gptkit.training.optimizer_config import TORCH_CLASSES, AdamWConfig, OptimizerConfig
+from gptkit.training.muon import Muon, hidden_matrices
+from gptkit.training.optimizer_config import (
+    TORCH_CLASSES,
+    AdamWConfig,
+    MuonConfig,
+    OptimizerConfig,
+)
 
+# Learning rate of the rest / that of the matrices. The quarter is measured: 0.8M parameters, 400
+# steps of 24 x 64 characters.
+_ADAMW_SHARE = {"original": 0.25, "match_rms_adamw": 1.0}
 _FUSED_DEVICES = {"cpu", "cuda"}
 
 
@@ -28,7 +37,29 @@ def build_adamw(section: AdamWConfig, model: nn.Module) -> Optimizer:
         betas=section.betas,
         eps=section.eps,
         amsgrad=section.amsgrad,
-        fused=all(p.device.type in _FUSED_DEVICES for p in model.parameters()),
+        fused=_is_fused(model),
+    )
+
+
+def build_muon(section: MuonConfig, model: nn.Module) -> Optimizer:
+    """Return Muon over the matrices of the blocks and AdamW over the other parameters."""
+    matrices = hidden_matrices(model)
+    adamw_learning_rate = section.adamw_learning_rate
+    if adamw_learning_rate is None:
+        adamw_learning_rate = _ADAMW_SHARE[section.adjust_lr_fn] * section.learning_rate
+    return Muon(
+        matrices,
+        parameter_groups(model, section.weight_decay, without=matrices),
+        lr=section.learning_rate,
+        momentum=section.momentum,
+        weight_decay=section.weight_decay,
+        ns_coefficients=section.ns_coefficients,
+        ns_steps=section.ns_steps,
+        adjust_lr_fn=section.adjust_lr_fn,
+        adamw_lr=adamw_learning_rate,
+        betas=section.betas,
+        eps=section.eps,
+        fused=_is_fused(model),
     )
 
 
@@ -45,16 +76,24 @@ def build_torch(section: OptimizerConfig, model: nn.Module) -> Optimizer:
 
 
 def parameter_groups(
-    model: nn.Module, weight_decay: float, *, decay_embeddings: bool = True
+    model: nn.Module,
+    weight_decay: float,
+    *,
+    decay_embeddings: bool = True,
+    without: Collection[Tensor] = (),
 ) -> list[dict[str, Any]]:
     """Return the parameters in two groups: matrices decay, vectors (norms, biases) do not.
 
-    decay_embeddings: whether the tables of nn.Embedding decay too, a head tied to one included.
+    decay_embeddings: whether the tables of nn.Embedding decay too, a head tied to one included;
+    without: parameters to leave out.
     """
+    left_out = {id(parameter) for parameter in without}
     tables = {id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding)}
     decayed: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for parameter in model.parameters():
+        if id(parameter) in left_out:
+            continue
         spared = id(parameter) in tables and not decay_embeddings
         (decayed if parameter.ndim >= 2 and not spared else others).append(parameter)
     groups = [
@@ -62,6 +101,10 @@ def parameter_groups(
         {"params": others, "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def _is_fused(model: nn.Module) -> bool:
+    return all(parameter.device.type in _FUSED_DEVICES for parameter in model.parameters())
 
 
 def scale_learning_rates(optimizer: Optimizer, factor: float) -> None:

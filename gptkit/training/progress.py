@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gptkit.errors import CheckpointError
+
+_MOST = 1 << 53
 
 
 @dataclass
@@ -39,17 +40,41 @@ class Progress:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Progress:
-        """Return what `to_json` gave.
+    def from_json(cls, values: object) -> Progress:
+        """Return what `to_json` gave; `values` may come from anyone.
 
-        Raises: CheckpointError when a key is missing or unknown.
+        Raises: CheckpointError when they are something else.
         """
         try:
-            return cls(
+            if not isinstance(values, dict):
+                raise TypeError("no mapping")
+            progress = cls(
                 **{**values, "last": dict(values["last"]), "losses": list(values.get("losses", ()))}
             )
+            progress._check()
+            return progress
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"progress: not readable: {error}") from None
+
+    def _check(self) -> None:
+        """Raise ValueError where a value cannot be what `to_json` gave."""
+        counts = {
+            "step": self.step,
+            "tokens": self.tokens,
+            "best_step": self.best_step or 0,
+            "evaluations_without_gain": self.evaluations_without_gain,
+            "rollbacks": self.rollbacks,
+            "skipped_steps": self.skipped_steps,
+        }
+        numbers = [self.best_val_loss, self.elapsed_seconds, *self.losses, *self.last.values()]
+        for key, count in counts.items():
+            if type(count) is not int or not 0 <= count < _MOST:
+                raise ValueError(f"{key} is {str(count)[:40]!r}")
+        for number in numbers:
+            if number is not None and (type(number) not in (int, float) or not abs(number) < _MOST):
+                raise ValueError(f"{str(number)[:40]!r} is no number of a run")
+        if (self.best_step or 0) > self.step:
+            raise ValueError(f"best_step is {self.best_step}, after step {self.step}")
 
     def note_evaluation(self, val_loss: float) -> bool:
         """Take in the validation loss of this step; return whether it is the best so far."""

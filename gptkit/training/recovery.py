@@ -10,7 +10,6 @@ a run that was resumed goes back to where an uninterrupted one does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from gptkit.data.batches import IGNORE_INDEX, Batch
 from gptkit.runtime.runtime import Runtime
 from gptkit.training.feed import micro_batch_index
-from gptkit.training.loss import next_token_loss
 from gptkit.training.update import Update
 
 
@@ -31,7 +30,7 @@ class StepResult:
 
 
 def train_step(
-    model: nn.Module,
+    objective: nn.Module,
     micro_batches: Sequence[Batch],
     update: Update,
     *,
@@ -44,24 +43,25 @@ def train_step(
     A sum of nats over a count of targets, not a mean of means: however the batch is cut, and
     whichever targets are masked, the gradient is that of the whole batch.
 
-    model: in training mode, in step with the other ranks; step: steps done before this one.
+    objective: (tokens, targets, documents) -> summed nats, such as NextTokenObjective; in training
+    mode, in step with the other ranks. step: steps done before this one.
 
     Raises: FaultyStepError when loss or gradient are not sound; MicroBatchTooLargeError when the
     device has no memory for a micro-batch. Nothing has changed then.
     """
     try:
-        loss = _backward(model, micro_batches, step=step, seed=seed, runtime=runtime)
+        loss = _backward(objective, micro_batches, step=step, seed=seed, runtime=runtime)
     except torch.OutOfMemoryError as error:
         message = next(iter(str(error).splitlines()), "")
     else:
         return StepResult(loss=loss, grad_norm=update.apply(loss, step=step + 1))
     # Only here has the error let go of the tensors of the failed pass.
-    model.zero_grad(set_to_none=True)
+    objective.zero_grad(set_to_none=True)
     raise MicroBatchTooLargeError(message)
 
 
 def _backward(
-    model: nn.Module, micro_batches: Sequence[Batch], *, step: int, seed: int, runtime: Runtime
+    objective: nn.Module, micro_batches: Sequence[Batch], *, step: int, seed: int, runtime: Runtime
 ) -> Tensor:
     """Leave the gradients of the mean loss over all micro-batches and ranks; return that loss."""
     counts = torch.stack([(batch.targets != IGNORE_INDEX).sum() for batch in micro_batches])
@@ -71,10 +71,9 @@ def _backward(
         index = micro_batch_index(step, i, len(micro_batches), runtime)
         torch.manual_seed(chance(seed, step, index))
         is_last = i == len(micro_batches) - 1
-        with runtime.gradient_sync(model, enabled=is_last):
+        with runtime.gradient_sync(objective, enabled=is_last):
             with runtime.autocast():
-                logits = model(batch.tokens, documents=batch.documents)
-            part, _ = next_token_loss(logits, batch.targets)
+                part = objective(batch.tokens, batch.targets, documents=batch.documents)
             # The ranks' gradients are averaged, but they are parts of one sum.
             share = part * runtime.world_size / num_targets
             torch.autograd.backward(runtime.scaler.scale(share))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gptkit.checkpoint import SaveError, checkpoints, verify
@@ -21,6 +22,7 @@ from gptkit.checkpoint.store import (
     load_weights,
     plugin_files,
     save,
+    weight_shapes,
 )
 from gptkit.errors import CheckpointError, DivergenceError
 from gptkit.tokenizers.char import CharTokenizer
@@ -221,7 +223,16 @@ def test_a_malicious_tensor_file_is_refused(
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b"{}", b'{"optimizer": NaN}', b"\xff", b"[" * 100_000]
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"optimizer": NaN}',
+        b'{"optimizer": {"x": 1e400}}',
+        b"\xff",
+        b"[" * 100_000,
+    ],
 )
 def test_a_malicious_state_is_refused(run_dir: Path, contents: Contents, content: bytes) -> None:
     folder = save(run_dir, 7, contents)
@@ -238,6 +249,34 @@ def test_an_absurdly_large_state_is_refused(run_dir: Path, contents: Contents) -
 
     with pytest.raises(CheckpointError, match="absurdly large"):
         load_state(folder)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e300])
+def test_weights_that_are_not_finite_are_not_loaded(
+    run_dir: Path, contents: Contents, number: float
+) -> None:
+    folder = save(run_dir, 7, contents)
+    bad = {**weights(), "scale": torch.tensor(number, dtype=torch.float64)}
+    save_file(bad, folder / "model.safetensors")
+
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: 'scale' is not finite"):
+        load_weights(folder)
+
+
+def test_shapes_are_known_without_reading_the_weights(run_dir: Path, contents: Contents) -> None:
+    folder = save(run_dir, 7, contents)
+
+    assert weight_shapes(folder) == {"blocks.0.weight": (5, 3), "norm.weight": (3,), "scale": ()}
+
+
+def test_numbers_of_a_kind_that_no_model_is_trained_in_are_refused(
+    run_dir: Path, contents: Contents
+) -> None:
+    folder = save(run_dir, 7, contents)
+    save_file({"w": torch.zeros(2, dtype=torch.complex64)}, folder / "model.safetensors")
+
+    with pytest.raises(CheckpointError, match=r"'w' is of torch\.complex64"):
+        load_weights(folder)
 
 
 def test_the_files_hold_no_time_path_or_host(run_dir: Path, contents: Contents) -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import weakref
+from pathlib import Path
 
 import pytest
 
@@ -159,19 +160,45 @@ def test_an_interrupt_while_waiting_is_raised_and_the_job_goes_on() -> None:
 
 DYING = """
 import time
-from gptkit.checkpoint import BackgroundWriter
-writer = BackgroundWriter()
-writer.submit(lambda: time.sleep({seconds}))
+from gptkit.checkpoint import writer
+writer._SECONDS_AT_EXIT = {patience}
+writer.BackgroundWriter().submit(lambda: (time.sleep({seconds}), print("done", flush=True)))
 {ending}
 """
 
 
+@pytest.mark.parametrize(("ending", "code"), [("1 / 0", 1), ("", 0)])
 @pytest.mark.parametrize(
-    ("seconds", "ending", "code"), [(60, "1 / 0", 1), (0, "1 / 0", 1), (60, "", 0), (0, "", 0)]
+    ("seconds", "patience", "out"), [(60, 0.1, b""), (0.2, 10, b"done"), (0, 10, b"done")]
 )
-def test_an_interpreter_that_ends_does_not_wait(seconds: int, ending: str, code: int) -> None:
-    program = DYING.format(seconds=seconds, ending=ending)
+def test_an_interpreter_that_ends_gives_a_job_some_time_and_no_more(
+    seconds: float, patience: float, out: bytes, ending: str, code: int
+) -> None:
+    program = DYING.format(seconds=seconds, patience=patience, ending=ending)
 
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30)
 
-    assert ended.returncode == code
+    assert (ended.returncode, ended.stdout.strip()) == (code, out)
+
+
+DYING_WHILE_SAVING = """
+import sys
+from pathlib import Path
+import torch
+from gptkit.checkpoint import BackgroundWriter
+from gptkit.checkpoint.store import Contents, save
+from gptkit.tokenizers.char import CharTokenizer
+weights = {str(i): torch.rand(1000, 1000) for i in range(5)}
+contents = Contents(config="", tokenizer=CharTokenizer("ab"), weights=weights)
+BackgroundWriter().submit(lambda: save(Path(sys.argv[1]), 1, contents))
+1 / 0
+"""
+
+
+def test_an_interpreter_that_ends_inside_a_save_is_not_aborted(tmp_path: Path) -> None:
+    program = [sys.executable, "-c", DYING_WHILE_SAVING, str(tmp_path)]
+
+    ended = subprocess.run(program, capture_output=True, timeout=60)
+
+    assert ended.returncode == 1, ended.stderr.decode()
+    assert list(tmp_path.glob("checkpoints/.*")) == []

@@ -1,11 +1,13 @@
 """The command line as a user calls it, in this process, in a folder of its own."""
 
+import signal
 import sys
 from dataclasses import dataclass
 
 import pytest
 
 from gptkit.cli import main
+from gptkit.runtime.interrupt import SIGNALS
 
 TEXT = "".join(f"the {i % 7} quick brown foxes jump over {i % 5} lazy dogs.\n" for i in range(120))
 CONFIG = """\
@@ -42,11 +44,15 @@ def gptkit(folder, monkeypatch, capfd):
     def run(*args):
         capfd.readouterr()
         monkeypatch.setattr(sys, "argv", ["gptkit", *map(str, args)])
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
         try:
             main()
             code = 0
         except SystemExit as error:
             code = error.code or 0
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         return Result(code, *capfd.readouterr())
 
     return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gptkit.errors import ConfigError, RunInUseError
-from gptkit.runs import hold_run, lock
+from gptkit.runs import hold_run, lock, refuse_if_held
 
 HOLD = """
 import sys, time
@@ -67,6 +68,42 @@ def test_the_lock_ends_with_a_killed_process(tmp_path: Path) -> None:
         assert first_line(holder) == "held"
         holder.kill()
         holder.communicate()
+
+    with hold_run(tmp_path, warn=pytest.fail):
+        pass
+
+
+def test_who_only_looks_is_told_the_holder_and_holds_nothing(tmp_path: Path) -> None:
+    with start_holder(tmp_path) as holder:
+        assert first_line(holder) == "held"
+        with pytest.raises(RunInUseError, match=f"in use by process {holder.pid} on "):
+            refuse_if_held(tmp_path)
+        holder.communicate()
+
+    refuse_if_held(tmp_path)
+    with hold_run(tmp_path, warn=pytest.fail):
+        pass
+
+
+def test_looking_leaves_no_file(tmp_path: Path) -> None:
+    refuse_if_held(tmp_path)
+    refuse_if_held(tmp_path / "missing")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_writer_waits_for_those_who_only_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = iter([errno.EAGAIN, errno.EACCES])
+    lock_file = lock._lock
+
+    def held_for_a_moment(descriptor: int) -> None:
+        if (refusal := next(refusals, None)) is not None:
+            raise OSError(refusal, "locked")
+        lock_file(descriptor)
+
+    monkeypatch.setattr(lock, "_lock", held_for_a_moment)
 
     with hold_run(tmp_path, warn=pytest.fail):
         pass

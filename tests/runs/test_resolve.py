@@ -9,7 +9,7 @@ import pytest
 from gptkit.checkpoint import point
 from gptkit.checkpoint.folder import commit
 from gptkit.errors import CheckpointError, ConfigError
-from gptkit.runs import is_checkpoint, new_run_dir, resolve, run_of, start_run
+from gptkit.runs import is_checkpoint, new_run_dir, resolve, run_folder, run_of, start_run
 
 
 @pytest.fixture(autouse=True)
@@ -188,3 +188,36 @@ def test_the_run_of_a_checkpoint_is_two_folders_up(tmp_path: Path) -> None:
     assert run_of(tmp_path / "moved") is None
     assert is_checkpoint(step(run, 1))
     assert not is_checkpoint(run)
+
+
+def test_a_link_that_the_user_names_is_followed(tmp_path: Path) -> None:
+    run = started("run", 1)
+    (tmp_path / "mine").symlink_to(step(run, 1))
+
+    assert resolve(tmp_path / "mine") == step(run, 1)
+
+
+def test_the_run_folder_is_found_whatever_its_checkpoints_are_worth() -> None:
+    older, newest = started("older", 1), started("newest", 2)
+    started("sweep", 5, sweep=True)
+    started("just-started")
+    damage(step(newest, 2))
+
+    assert run_folder(None) == newest
+    assert run_folder(older) == older
+    assert run_folder(older / "checkpoints") == older
+
+
+def test_without_any_run_there_is_no_run_folder() -> None:
+    with pytest.raises(ConfigError, match="has a checkpoint; train one with"):
+        run_folder(None)
+
+
+def test_many_problems_of_a_checkpoint_make_a_short_message() -> None:
+    folder = step(started("run", 1), 1)
+    for i in range(500):
+        (folder / f"{i}").touch()
+
+    with pytest.raises(CheckpointError, match="and 497 more problems") as caught:
+        resolve(folder)
+    assert len(str(caught.value)) < 1000

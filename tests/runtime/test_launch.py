@@ -4,10 +4,16 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import contextmanager
 
 import pytest
 
+from gptkit.runtime.interrupt import SIGNALS
 from gptkit.runtime.launch import Place, is_launched, run_ranks
+
+posix_only = pytest.mark.skipif(
+    os.name == "nt", reason="Windows has no signals that one process can send to another"
+)
 
 VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -98,12 +104,18 @@ def test_the_variables_of_torchrun_are_understood(monkeypatch):
 
 
 CHILD = """
-import os, pathlib, signal, sys, time
+import pathlib, signal, sys, time, os
+from gptkit.runtime.interrupt import SIGNALS
+from gptkit.runtime.lifeline import end_with_parent
+end_with_parent()
+place = pathlib.Path(sys.argv[1], os.environ["RANK"])
 def note(number, frame):
+    time.sleep(0.2)
+    place.with_suffix(".saved").touch()
     sys.exit(128 + number)
-signal.signal(signal.SIGINT, note)
-signal.signal(signal.SIGTERM, note)
-pathlib.Path(sys.argv[1], os.environ["RANK"]).touch()
+for number in SIGNALS:
+    signal.signal(number, note)
+place.touch()
 time.sleep(600)
 """
 LAUNCHER = """
@@ -112,15 +124,88 @@ from gptkit.runtime.launch import run_ranks
 sys.exit(run_ranks(2, [sys.executable, "-c", *sys.argv[1:]]))
 """
 
-if os.name != "nt":  # Windows has no signals to pass on
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_signals_are_passed_on_to_the_ranks(tmp_path, number):
-        launcher = subprocess.Popen([sys.executable, "-c", LAUNCHER, CHILD, str(tmp_path)])
-        deadline = time.monotonic() + 60
-        while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
-            time.sleep(0.02)
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
-        launcher.send_signal(number)
 
-        assert launcher.wait(timeout=60) == 128 + number
+@contextmanager
+def launched(code, *args):
+    """Start a process that launches two ranks of a program."""
+    with subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER, textwrap.dedent(code), *args]
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def launcher(tmp_path):
+    """A process that has launched two ranks, which tell `tmp_path` when they run and when they have saved."""
+    with launched(CHILD, str(tmp_path)) as process:
+        wait_for(lambda: len(list(tmp_path.iterdir())) == 2)
+        yield process
+
+
+@posix_only
+@pytest.mark.parametrize("number", SIGNALS)
+def test_signals_are_passed_on_to_the_ranks(tmp_path, launcher, number):
+    launcher.send_signal(number)
+
+    assert launcher.wait(timeout=60) == 128 + number
+    assert len(list(tmp_path.glob("*.saved"))) == 2
+
+
+@posix_only
+def test_when_the_launcher_is_killed_the_ranks_save_and_end(tmp_path, launcher):
+    launcher.kill()
+
+    wait_for(lambda: len(list(tmp_path.glob("*.saved"))) == 2)
+
+
+@posix_only
+def test_a_rank_that_is_killed_ends_the_one_that_waits_for_it():
+    started = time.monotonic()
+
+    found = run_ranks(
+        2,
+        python("""
+            import os, signal
+            from gptkit.runtime import Runtime, RuntimeConfig
+            with Runtime.start(RuntimeConfig(device="cpu")) as runtime:
+                if not runtime.is_main:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                runtime.any_rank(False)
+        """),
+    )
+
+    assert found == 128 + signal.SIGKILL
+    assert time.monotonic() - started < 60
+
+
+@posix_only
+def test_a_rank_that_waits_for_another_hears_signals(tmp_path):
+    waiting = tmp_path / "waiting"
+    code = f"""
+        import os, pathlib, time
+        from gptkit.runtime import Runtime, RuntimeConfig
+        from gptkit.runtime.interrupt import end_on_signals
+        end_on_signals()
+        with Runtime.start(RuntimeConfig(device="cpu")) as runtime:
+            if runtime.is_main:
+                time.sleep(600)
+            pathlib.Path({str(waiting)!r}).write_text(str(os.getpid()), encoding="utf-8")
+            runtime.barrier()
+    """
+    with launched(code) as launcher:
+        wait_for(lambda: waiting.exists() and waiting.read_text(encoding="utf-8"))
+        started = time.monotonic()
+        os.kill(int(waiting.read_text(encoding="utf-8")), signal.SIGTERM)
+
+        assert launcher.wait(timeout=60) == 143
+    assert time.monotonic() - started < 5

@@ -16,8 +16,18 @@ class Tiny(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(5, 3)
 
-    def forward(self, tokens, documents=None):
+    def forward(self, tokens):
         return self.embedding(tokens) @ self.embedding.weight.T
+
+
+class Objective(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.model = Tiny()
+
+    def forward(self, tokens, targets, documents=None):
+        logits = self.model(tokens).flatten(0, 1)
+        return nn.functional.cross_entropy(logits, targets.flatten(), reduction="sum")
 
 
 @pytest.fixture
@@ -46,9 +56,9 @@ def test_bfloat16_computes_products_in_bfloat16_and_keeps_weights_in_float32():
     assert model.embedding.weight.dtype == torch.float32
 
 
-def test_a_compiler_that_fails_leaves_the_model_eager_with_one_warning(monkeypatch):
+def test_a_compiler_that_fails_leaves_the_objective_eager_with_one_warning(monkeypatch):
     runtime = Runtime(CPU, RuntimeConfig(device="cpu", dtype="float32", compile=True))
-    model, warnings = Tiny(), []
+    objective, warnings = Objective(), []
 
     def broken(module, **options):
         def fail(*args, **kwargs):
@@ -60,9 +70,9 @@ def test_a_compiler_that_fails_leaves_the_model_eager_with_one_warning(monkeypat
 
     monkeypatch.setattr(torch, "compile", broken)
 
-    replica = runtime.replicate(model, TOKENS, warn=warnings.append)
+    replica = runtime.replicate(objective, TOKENS, warn=warnings.append)
 
-    assert replica is model
+    assert replica is objective
     assert warnings == ["not compiled: no C++ compiler found"]
     assert runtime.config.compile is False
 
@@ -70,12 +80,12 @@ def test_a_compiler_that_fails_leaves_the_model_eager_with_one_warning(monkeypat
 def test_trying_the_compiler_leaves_no_gradient_behind(monkeypatch):
     runtime = Runtime(CPU, RuntimeConfig(device="cpu", dtype="float32", compile=True))
     monkeypatch.setattr(torch, "compile", lambda module, **options: module)
-    model = Tiny()
+    objective = Objective()
 
-    replica = runtime.replicate(model, TOKENS, warn=pytest.fail)
+    replica = runtime.replicate(objective, TOKENS, warn=pytest.fail)
 
-    assert replica is model
-    assert model.embedding.weight.grad is None
+    assert replica is objective
+    assert objective.model.embedding.weight.grad is None
 
 
 def test_what_a_run_sets_for_the_whole_process_is_put_back(single):

@@ -97,6 +97,35 @@ def test_worker_ends_when_its_parent_closes_the_pipe() -> None:
     assert (worker.returncode, output) == (0, b"")
 
 
+PARENT = """
+import os, signal, subprocess, sys, time
+from gptkit.tokenizers.counting_worker import read_counts, write_block
+worker = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+write_block(worker.stdin, [b"some text"])
+read_counts(worker.stdout)
+{task}
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+TASKS = {
+    "nothing": "",
+    "reading": "worker.stdin.write(bytes([1, 0, 0, 0, 9, 0, 0, 0, 97])); worker.stdin.flush()",
+    "counting": "write_block(worker.stdin, [b'some more of it ' * 100_000]); time.sleep(0.02)",
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("task", TASKS)
+def test_worker_ends_when_its_parent_is_killed(task: str) -> None:
+    command = [sys.executable, "-c", PARENT.format(task=TASKS[task]), *WORKER]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as parent:
+        # Both hold its other end: it is not read to its end before both are gone.
+        parent.communicate(timeout=60)
+
+    assert parent.returncode == -9
+
+
 def test_worker_imports_nothing_heavy() -> None:
     program = "import sys, gptkit.tokenizers.counting_worker; print(*sys.modules)"
 

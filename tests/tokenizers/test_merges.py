@@ -98,3 +98,10 @@ def test_no_two_merges_make_the_same_string() -> None:
     tokens = token_strings(learn_merges(counts, 300))
 
     assert len(set(tokens)) == len(tokens)
+
+
+def test_learning_can_be_ended_from_outside() -> None:
+    ticks = iter([None, None])
+
+    with pytest.raises(StopIteration):
+        learn_merges({b"low": 5, b"lower": 2, b"newest": 6}, 5, tick=lambda: next(ticks))

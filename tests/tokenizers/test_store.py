@@ -111,3 +111,20 @@ def test_damaged_char_is_refused(characters: object, tmp_path: Path) -> None:
 
     with pytest.raises(CheckpointError, match="is damaged: 'characters' must"):
         load_tokenizer(path)
+
+
+@pytest.mark.parametrize("pattern", ["zzz", r"\w+", r"[^\n]+"])
+def test_a_split_pattern_that_misses_text_is_refused(pattern: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "tokenizer.json", {**bpe_json(), "pattern": pattern})
+
+    with pytest.raises(CheckpointError, match="is damaged: its split pattern loses text"):
+        load_tokenizer(path)
+
+
+def test_an_absurdly_large_file_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    with path.open("wb") as file:
+        file.truncate(64 << 20)
+
+    with pytest.raises(CheckpointError, match="absurdly large"):
+        load_tokenizer(path)

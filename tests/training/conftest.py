@@ -14,6 +14,7 @@ from gptkit.training.evaluate import Evaluation
 from gptkit.training.feed import Feed
 from gptkit.training.limits import Limits
 from gptkit.training.loop import Beside, train
+from gptkit.training.objective import NextTokenObjective
 from gptkit.training.optimizer_config import OPTIMIZERS
 from gptkit.training.pace import Pace
 from gptkit.training.progress import Progress
@@ -70,7 +71,7 @@ class TinyRun:
         self.saved = {}
         self.evaluate = self._evaluate
         self.on_save = None
-        self.replica = self.model
+        self.replica = NextTokenObjective(self.model)
 
     def train(self):
         with Feed(self.windows, self.runtime) as feed:

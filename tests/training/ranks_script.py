@@ -18,6 +18,7 @@ from gptkit.training.evaluate import evaluate
 from gptkit.training.feed import Feed
 from gptkit.training.limits import Limits
 from gptkit.training.loop import Beside, train
+from gptkit.training.objective import NextTokenObjective
 from gptkit.training.optimizer_config import OPTIMIZERS, AdamWConfig
 from gptkit.training.pace import Pace
 from gptkit.training.progress import Progress
@@ -50,7 +51,8 @@ def train_tiny(runtime, *, signal_on_last_rank=None):
         max_steps=STEPS, batch_size=4, micro_batch_size=1, eval_every=10, log_every=5
     )
     optimizer = OPTIMIZERS.build(AdamWConfig(), model)
-    replica = runtime.replicate(model, torch.zeros(1, 8, dtype=torch.int64), warn=print)
+    objective = NextTokenObjective(model)
+    replica = runtime.replicate(objective, torch.zeros(1, 8, dtype=torch.int64), warn=print)
     interrupt, lines = Interrupt(), {}
     # 384 tokens to score, in batches of few rows: an odd number of them for two ranks.
     val = EvaluationWindows(text, 8)

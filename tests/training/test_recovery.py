@@ -14,18 +14,18 @@ PER_STEP = 2  # micro-batches
 
 
 class Trap(nn.Module):
-    """The model, but the micro-batch whose first row is one of `bad` has a loss of our making."""
+    """The objective, but the micro-batch whose first row is one of `bad` has a loss of our making."""
 
-    def __init__(self, model, bad, factor):
+    def __init__(self, objective, bad, factor):
         super().__init__()
-        self.model = model
+        self.objective = objective
         self.bad = bad
         self.factor = factor
 
-    def forward(self, tokens, documents=None):
-        logits = self.model(tokens, documents=documents)
+    def forward(self, tokens, targets, documents=None):
+        nats = self.objective(tokens, targets, documents=documents)
         hurt = any(torch.equal(tokens[0], row) for row in self.bad)
-        return logits * self.factor if hurt else logits
+        return nats * self.factor if hurt else nats
 
 
 def rows_of(run, *data_steps):
@@ -35,7 +35,7 @@ def rows_of(run, *data_steps):
 
 def trapped(make_run, *data_steps, factor=float("nan"), **settings):
     run = make_run({**SETTINGS, **settings}, dropout=0.2)
-    run.replica = Trap(run.model, rows_of(run, *data_steps), factor)
+    run.replica = Trap(run.replica, rows_of(run, *data_steps), factor)
     return run
 
 
@@ -185,17 +185,17 @@ def test_a_weight_that_is_not_finite_is_not_saved_and_the_run_goes_back(make_run
 
 
 class Hungry(nn.Module):
-    """The model on a device that has memory for `rows` sequences."""
+    """The objective on a device that has memory for `rows` sequences."""
 
-    def __init__(self, model, rows):
+    def __init__(self, objective, rows):
         super().__init__()
-        self.model = model
+        self.objective = objective
         self.rows = rows
 
-    def forward(self, tokens, documents=None):
+    def forward(self, tokens, targets, documents=None):
         if tokens.shape[0] > self.rows:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
-        return self.model(tokens, documents=documents)
+        return self.objective(tokens, targets, documents=documents)
 
 
 def test_a_micro_batch_that_is_too_large_is_halved_and_the_run_stays_the_same(make_run):
@@ -203,7 +203,7 @@ def test_a_micro_batch_that_is_too_large_is_halved_and_the_run_stays_the_same(ma
     small = make_run({**settings, "micro_batch_size": 2}, dropout=0.0)
     small.train()
     run = make_run(settings, dropout=0.0)
-    run.replica = Hungry(run.model, rows=2)
+    run.replica = Hungry(run.replica, rows=2)
 
     run.train()
 
@@ -214,22 +214,22 @@ def test_a_micro_batch_that_is_too_large_is_halved_and_the_run_stays_the_same(ma
 
 def test_memory_that_runs_out_within_a_step_leaves_nothing_of_that_step(make_run):
     class OnceShort(nn.Module):
-        def __init__(self, model):
+        def __init__(self, objective):
             super().__init__()
-            self.model = model
+            self.objective = objective
             self.calls = 0
 
-        def forward(self, tokens, documents=None):
+        def forward(self, tokens, targets, documents=None):
             self.calls += 1
             if self.calls == 2:  # the first one has left its gradients
                 raise torch.OutOfMemoryError
-            return self.model(tokens, documents=documents)
+            return self.objective(tokens, targets, documents=documents)
 
     settings = {"batch_size": 4, "max_steps": 3}
     small = make_run({**settings, "micro_batch_size": 1}, dropout=0.0)
     small.train()
     run = make_run({**settings, "micro_batch_size": 2}, dropout=0.0)
-    run.replica = OnceShort(run.model)
+    run.replica = OnceShort(run.replica)
 
     run.train()
 
@@ -238,7 +238,7 @@ def test_memory_that_runs_out_within_a_step_leaves_nothing_of_that_step(make_run
 
 def test_a_device_without_memory_for_one_sequence_ends_the_run_in_words(make_run):
     run = make_run({"batch_size": 6, "micro_batch_size": 6})
-    run.replica = Hungry(run.model, rows=0)
+    run.replica = Hungry(run.replica, rows=0)
 
     with pytest.raises(GptkitError, match=r"single sequence.*Tried to allocate 2 GiB"):
         run.train()
@@ -248,7 +248,7 @@ def test_a_device_without_memory_for_one_sequence_ends_the_run_in_words(make_run
 
 def test_one_of_several_ranks_names_the_setting_instead(make_run):
     run = make_run({"batch_size": 4, "micro_batch_size": 2})
-    run.replica = Hungry(run.model, rows=0)
+    run.replica = Hungry(run.replica, rows=0)
     run.runtime = replace(run.runtime, world_size=2)
     run.runtime.sum_over_ranks = lambda value: value
     run.runtime.largest = list

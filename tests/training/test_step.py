@@ -8,8 +8,14 @@ from gptkit.data.batches import IGNORE_INDEX, Batch, TrainingWindows
 from gptkit.errors import DivergenceError
 from gptkit.runtime import Runtime
 from gptkit.training.feed import micro_batch_indices
+from gptkit.training.objective import NextTokenObjective
 from gptkit.training.step import train_step
 from gptkit.training.update import Update
+
+
+@pytest.fixture
+def make_objective(make_model):
+    return lambda **settings: NextTokenObjective(make_model(**settings))
 
 
 def batch_of(rows, *, masked=0):
@@ -25,16 +31,16 @@ def cut(batch, rows):
     return [Batch(tokens, targets) for tokens, targets in pairs]
 
 
-def step_of(model, micro_batches, runtime, *, grad_clip=None, learning_rate=1.0):
-    optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
+def step_of(objective, micro_batches, runtime, *, grad_clip=None, learning_rate=1.0):
+    optimizer = torch.optim.SGD(objective.parameters(), lr=learning_rate)
     update = Update(optimizer, grad_clip=grad_clip, runtime=runtime)
-    return train_step(model, micro_batches, update, step=0, seed=1, runtime=runtime)
+    return train_step(objective, micro_batches, update, step=0, seed=1, runtime=runtime)
 
 
 @pytest.mark.parametrize("masked", [0, 13])
 @pytest.mark.parametrize("rows", [1, 2, 4])
-def test_accumulated_gradient_equals_that_of_the_large_batch(make_model, runtime, rows, masked):
-    whole, parts = make_model(), make_model()
+def test_accumulated_gradient_equals_that_of_the_large_batch(make_objective, runtime, rows, masked):
+    whole, parts = make_objective(), make_objective()
     batch = batch_of(8, masked=masked)
 
     expected = step_of(whole, [batch], runtime)
@@ -44,22 +50,22 @@ def test_accumulated_gradient_equals_that_of_the_large_batch(make_model, runtime
     torch.testing.assert_close(parts.state_dict(), whole.state_dict(), rtol=0, atol=1e-6)
 
 
-def test_a_batch_without_targets_changes_nothing(make_model, runtime):
-    model = make_model()
-    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+def test_a_batch_without_targets_changes_nothing(make_objective, runtime):
+    objective = make_objective()
+    before = {name: weight.clone() for name, weight in objective.state_dict().items()}
 
-    step_of(model, [batch_of(2, masked=16)], runtime)
+    step_of(objective, [batch_of(2, masked=16)], runtime)
 
-    torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
+    torch.testing.assert_close(objective.state_dict(), before, rtol=0, atol=0)
 
 
-def test_clipping_measures_the_gradient_of_all_micro_batches_together(make_model, runtime):
-    model = make_model()
-    before = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
+def test_clipping_measures_the_gradient_of_all_micro_batches_together(make_objective, runtime):
+    objective = make_objective()
+    before = torch.cat([p.detach().flatten().clone() for p in objective.parameters()])
 
-    result = step_of(model, cut(batch_of(8), 2), runtime, grad_clip=0.01)
+    result = step_of(objective, cut(batch_of(8), 2), runtime, grad_clip=0.01)
 
-    after = torch.cat([p.detach().flatten() for p in model.parameters()])
+    after = torch.cat([p.detach().flatten() for p in objective.parameters()])
     assert result.grad_norm > 0.1
     torch.testing.assert_close((after - before).norm(), torch.tensor(0.01), rtol=1e-3, atol=0)
 
@@ -79,20 +85,20 @@ def test_every_way_to_cut_a_step_sees_the_same_windows(make_text, ranks, accumul
     assert sorted(seen) == sorted(expected)
 
 
-def test_one_batch_can_be_learned_by_heart(make_model, runtime):
-    model = make_model()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+def test_one_batch_can_be_learned_by_heart(make_objective, runtime):
+    objective = make_objective()
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=1e-2)
     update = Update(optimizer, grad_clip=1.0, runtime=runtime)
     batch = batch_of(1)
 
     for step in range(100):
-        result = train_step(model, [batch], update, step=step, seed=1, runtime=runtime)
+        result = train_step(objective, [batch], update, step=step, seed=1, runtime=runtime)
 
     assert result.loss < 0.1
 
 
-def test_dropout_depends_on_seed_step_and_micro_batch_alone(make_model, runtime):
-    first, second = make_model(dropout=0.5), make_model(dropout=0.5)
+def test_dropout_depends_on_seed_step_and_micro_batch_alone(make_objective, runtime):
+    first, second = make_objective(dropout=0.5), make_objective(dropout=0.5)
     step_of(first, cut(batch_of(4), 2), runtime)
     torch.rand(5)
 
@@ -101,42 +107,40 @@ def test_dropout_depends_on_seed_step_and_micro_batch_alone(make_model, runtime)
     torch.testing.assert_close(first.state_dict(), second.state_dict(), rtol=0, atol=0)
 
 
-class Broken(torch.nn.Module):
-    """A model whose logits are not numbers."""
+class Broken(NextTokenObjective):
+    """An objective whose loss is not a number."""
 
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, tokens, documents=None):
-        return self.model(tokens, documents=documents) * float("nan")
+    def forward(self, tokens, targets, documents=None):
+        return super().forward(tokens, targets, documents) * float("nan")
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_weights_change(make_model, runtime):
-    model = make_model()
-    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+def test_a_loss_that_is_not_finite_stops_before_the_weights_change(make_objective, runtime):
+    objective = make_objective()
+    before = {name: weight.clone() for name, weight in objective.state_dict().items()}
 
     with pytest.raises(DivergenceError, match=r"step 1: training diverged: loss nan") as caught:
-        step_of(Broken(model), [batch_of(2)], runtime)
+        step_of(Broken(objective.model), [batch_of(2)], runtime)
 
     assert caught.value.exit_code == 4
-    torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
+    torch.testing.assert_close(objective.state_dict(), before, rtol=0, atol=0)
 
 
-def test_where_the_host_looks_later_no_step_after_the_fault_changes_anything(make_model, runtime):
-    model = make_model()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, fused=True)
+def test_where_the_host_looks_later_no_step_after_the_fault_changes_anything(
+    make_objective, runtime
+):
+    objective = make_objective()
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=1e-2, fused=True)
     update = Update(optimizer, grad_clip=1.0, runtime=runtime)
     update._looks_later = True  # as on CUDA
     batch = batch_of(2)
-    train_step(model, [batch], update, step=0, seed=1, runtime=runtime)
+    train_step(objective, [batch], update, step=0, seed=1, runtime=runtime)
     update.check()
-    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    before = {name: weight.clone() for name, weight in objective.state_dict().items()}
 
-    train_step(Broken(model), [batch], update, step=1, seed=1, runtime=runtime)
-    train_step(model, [batch], update, step=2, seed=1, runtime=runtime)
+    train_step(Broken(objective.model), [batch], update, step=1, seed=1, runtime=runtime)
+    train_step(objective, [batch], update, step=2, seed=1, runtime=runtime)
 
-    torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
+    torch.testing.assert_close(objective.state_dict(), before, rtol=0, atol=0)
     assert all(state["step"] == 1 for state in optimizer.state.values())
     with pytest.raises(DivergenceError, match=r"step 2: training diverged: loss nan"):
         update.check()
@@ -147,19 +151,19 @@ def scaled_runtime(init_scale):
     return Runtime(torch.device("cpu"), scaler=scaler)
 
 
-def test_a_scaled_gradient_that_overflows_is_left_out_and_scaled_less(make_model):
+def test_a_scaled_gradient_that_overflows_is_left_out_and_scaled_less(make_objective):
     runtime = scaled_runtime(4.0)
-    model = make_model()
-    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    objective = make_objective()
+    before = {name: weight.clone() for name, weight in objective.state_dict().items()}
 
-    step_of(Overflowing(model), [batch_of(2)], runtime)
+    step_of(Overflowing(objective.model), [batch_of(2)], runtime)
 
-    torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
+    torch.testing.assert_close(objective.state_dict(), before, rtol=0, atol=0)
     assert runtime.scaler.get_scale() == 2.0
 
 
-def test_a_scaled_gradient_gives_the_step_of_the_plain_one(make_model, runtime):
-    plain, scaled = make_model(), make_model()
+def test_a_scaled_gradient_gives_the_step_of_the_plain_one(make_objective, runtime):
+    plain, scaled = make_objective(), make_objective()
 
     step_of(plain, [batch_of(2)], runtime, grad_clip=0.1)
     step_of(scaled, [batch_of(2)], scaled_runtime(2.0**10), grad_clip=0.1)
@@ -167,11 +171,11 @@ def test_a_scaled_gradient_gives_the_step_of_the_plain_one(make_model, runtime):
     torch.testing.assert_close(scaled.state_dict(), plain.state_dict())
 
 
-def test_a_gradient_that_overflows_without_scaling_diverges(make_model):
+def test_a_gradient_that_overflows_without_scaling_diverges(make_objective):
     runtime = scaled_runtime(0.5)
 
     with pytest.raises(DivergenceError, match=r"step 1: training diverged"):
-        step_of(Overflowing(make_model()), [batch_of(2)], runtime)
+        step_of(Overflowing(make_objective().model), [batch_of(2)], runtime)
 
 
 class _Overflow(torch.autograd.Function):
@@ -184,12 +188,8 @@ class _Overflow(torch.autograd.Function):
         return gradient * float("inf")
 
 
-class Overflowing(torch.nn.Module):
-    """A model with a finite loss and an infinite gradient."""
+class Overflowing(NextTokenObjective):
+    """An objective with a finite loss and an infinite gradient."""
 
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, tokens, documents=None):
-        return _Overflow.apply(self.model(tokens, documents=documents))
+    def forward(self, tokens, targets, documents=None):
+        return _Overflow.apply(super().forward(tokens, targets, documents))

@@ -1,0 +1,62 @@
+"""The objective: from tokens to the loss, in one module, so that it is compiled and replicated whole."""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from gptkit.training.loss import chunk_logits, chunked_loss, token_losses
+
+
+class LanguageModel(Protocol):
+    """What the objective asks of a model."""
+
+    @property
+    def head_weight(self) -> Tensor:
+        """The matrix of the last product: (V, C)."""
+
+    @property
+    def logit_softcap(self) -> float | None:
+        """What bounds the logits; None: nothing does."""
+
+    def hidden(self, tokens: Tensor, *, documents: Tensor | None) -> Tensor:
+        """Return what the head reads: (B, T) -> (B, T, C)."""
+
+    def unembed(self, hidden: Tensor) -> Tensor:
+        """Return the logits: (B, T, C) -> (B, T, V)."""
+
+
+class NextTokenObjective(nn.Module):
+    """The cross-entropy of each next token under `model`.
+
+    A large vocabulary's logits are taken in chunks. What fits into one chunk takes the plain way,
+    and so does what is compiled: Inductor fuses the loss and writes no float32 logits.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        """model: a LanguageModel; its parameters are those of the objective."""
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor, targets: Tensor, documents: Tensor | None = None) -> Tensor:
+        """Return the summed loss of the targets in nats, 0-dim float32.
+
+        tokens, targets, documents: (B, T) int64, as in `Batch`.
+        """
+        model = cast(LanguageModel, self.model)
+        hidden = model.hidden(tokens, documents=documents)
+        num_logits = tokens.numel() * model.head_weight.shape[0]
+        if (
+            torch.compiler.is_compiling()
+            or not torch.is_grad_enabled()
+            or num_logits <= chunk_logits(hidden.device)
+        ):
+            return token_losses(model.unembed(hidden), targets).sum()
+        return chunked_loss(
+            hidden.flatten(0, 1),
+            model.head_weight,
+            targets.flatten(),
+            softcap=model.logit_softcap,
+        )
