@@ -36,7 +36,7 @@ def train(
     from gptkit.runtime.process import share_the_cores
 
     share_the_cores()
-    from gptkit.recipes.start import start
+    from gptkit.recipes.train.start import start
 
     wanted = Path(run_dir) if run_dir is not None else None
     folder = start(str(config), set or {}, resume=resume, run_dir=wanted)

@@ -48,6 +48,10 @@ class BackgroundWriter:
         # Not before: interrupted between the two, nothing must wait for a job that never runs.
         self._done = done
 
+    def linger(self, seconds: float) -> None:
+        """Wait for what runs, but not longer than this."""
+        self._done.wait(seconds)
+
     def wait(self) -> None:
         """Wait until nothing runs.
 

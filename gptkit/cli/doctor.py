@@ -36,11 +36,11 @@ def doctor(
 ) -> None:
     """Measure what this machine can do; with RUN, prove that it resumes exactly here."""
     if run is None:
-        from gptkit.recipes import doctor as recipe
+        from gptkit.recipes.doctor import machine as recipe
 
         recipe.run(device, as_json=json)
     else:
-        from gptkit.recipes.proof import Plan, run_proof
+        from gptkit.recipes.doctor.proof import Plan, run_proof
 
         run_proof(
             run,

@@ -35,7 +35,7 @@ def train(
     ] = False,
 ) -> None:
     """Prepare the data if needed, train, evaluate, save, and show samples."""
-    from gptkit.recipes.start import start
+    from gptkit.recipes.train.start import start
 
     start(
         config,

@@ -13,7 +13,7 @@ from gptkit.data.shards import Tokens
 from gptkit.errors import ConfigError
 from gptkit.recipes.journal import TerminalProgress, say
 from gptkit.recipes.load import Run, load_run
-from gptkit.recipes.resume import check_data_identity
+from gptkit.recipes.train.resume import check_data_identity
 from gptkit.runtime.runtime import Runtime
 from gptkit.training.evaluate import evaluate
 

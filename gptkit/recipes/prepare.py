@@ -15,7 +15,7 @@ from gptkit.data.prepare import prepare_dataset, prepared_path
 from gptkit.data.sources import TokensConfig
 from gptkit.errors import ConfigError
 from gptkit.recipes.journal import TerminalProgress, say
-from gptkit.recipes.start import check
+from gptkit.recipes.train.start import check
 from gptkit.runtime.interrupt import Interrupt
 
 

@@ -12,7 +12,7 @@ from gptkit.config import find_config, load_config, parse_override
 from gptkit.data.prepare import prepare_dataset
 from gptkit.errors import CheckpointError, ConfigError
 from gptkit.recipes.journal import TerminalProgress, say
-from gptkit.recipes.start import check
+from gptkit.recipes.train.start import check
 from gptkit.runs import resolve
 from gptkit.runtime.interrupt import Interrupt
 from gptkit.tokenizers.base import Tokenizer

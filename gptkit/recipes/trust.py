@@ -140,4 +140,4 @@ def _unreadable(checkpoint: Path, problems: str) -> CheckpointError:
 
 
 def _misfit(checkpoint: Path, what: str) -> CheckpointError:
-    return CheckpointError(f"{checkpoint}: its weights do not fit its config: {what}")
+    return CheckpointError(f"{checkpoint}: its weights do not fit the model: {what}")

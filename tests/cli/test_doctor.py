@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gptkit.recipes import proof
-from gptkit.recipes.proof_kills import choose_moments
-from gptkit.recipes.proof_verdict import compare_files, compare_metrics
+from gptkit.recipes.doctor import proof
+from gptkit.recipes.doctor.kills import choose_moments
+from gptkit.recipes.doctor.verdict import compare_files, compare_metrics
 from gptkit.runtime import ceilings
 
 REPOSITORY = Path(__file__).resolve().parents[2]

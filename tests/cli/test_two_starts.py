@@ -10,7 +10,7 @@ import pytest
 
 from gptkit.errors import RunInUseError
 from gptkit.recipes.journal import Journal
-from gptkit.recipes.run_folder import claim
+from gptkit.recipes.train.run_folder import claim
 from gptkit.runs import hold_run
 
 REPOSITORY = Path(__file__).resolve().parents[2]

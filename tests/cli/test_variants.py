@@ -82,7 +82,7 @@ def test_weights_are_taken_from_another_run(project, gptkit):
     )
 
     assert result.code == 0
-    assert other.code == 2 and "another shape" in other.err
+    assert other.code == 2 and "has the shape" in other.err
 
 
 def test_a_moved_prepared_folder_is_a_source(project, gptkit):

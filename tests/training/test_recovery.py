@@ -69,7 +69,6 @@ def test_going_back_gives_the_state_of_the_milestone_and_half_the_learning_rate(
         untroubled.lines[8]["learning_rate"] / 2, rel=1e-12
     )
 
-
     assert run.progress.losses == by_hand.progress.losses
 
 

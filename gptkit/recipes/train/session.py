@@ -13,11 +13,11 @@ from gptkit.checkpoint.store import Contents
 from gptkit.config import RunConfig
 from gptkit.data.dataset import Dataset
 from gptkit.errors import Interrupted
-from gptkit.recipes.beside import Evaluator, Saver
 from gptkit.recipes.journal import Journal
-from gptkit.recipes.parts import Parts
-from gptkit.recipes.run_folder import RunFolder, claim, open_run_folder
-from gptkit.recipes.words import last_words, opening_words
+from gptkit.recipes.train.beside import Evaluator, Saver
+from gptkit.recipes.train.parts import Parts
+from gptkit.recipes.train.run_folder import RunFolder, claim, open_run_folder
+from gptkit.recipes.train.words import last_words, opening_words
 from gptkit.runtime.interrupt import Interrupt
 from gptkit.runtime.runtime import Runtime
 from gptkit.training.config import TrainingConfig

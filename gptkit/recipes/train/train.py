@@ -15,8 +15,8 @@ from gptkit.data.prepare import prepare_dataset
 from gptkit.loggers.metrics import METRICS_NAME, read_metrics
 from gptkit.plugins import plugin_sources
 from gptkit.recipes.journal import Journal, TerminalProgress
-from gptkit.recipes.parts import Parts, build_parts
-from gptkit.recipes.resume import (
+from gptkit.recipes.train.parts import Parts, build_parts
+from gptkit.recipes.train.resume import (
     Resumed,
     adopt,
     changes,
@@ -24,11 +24,11 @@ from gptkit.recipes.resume import (
     find_target,
     read_target,
 )
-from gptkit.recipes.run_folder import (
+from gptkit.recipes.train.run_folder import (
     removed_on_error,
 )
-from gptkit.recipes.session import Session, resolved, run_session
-from gptkit.recipes.words import complete_words
+from gptkit.recipes.train.session import Session, resolved, run_session
+from gptkit.recipes.train.words import complete_words
 from gptkit.recipes.writing import check_prompt
 from gptkit.runs import hold_run
 from gptkit.runtime.choose import Workload

@@ -15,7 +15,7 @@ from gptkit.data.dataset import Dataset
 from gptkit.errors import CheckpointError, ConfigError
 from gptkit.loggers.metrics import METRICS_NAME, read_metrics
 from gptkit.model import GPT
-from gptkit.recipes.resume import Resumed
+from gptkit.recipes.train.resume import Resumed
 from gptkit.recipes.trust import fill
 from gptkit.runs import resolve
 from gptkit.runtime.runtime import Runtime

@@ -24,6 +24,7 @@ from gptkit.training.progress import Progress
 from gptkit.training.snapshot import Snapshot
 
 _FAILURES_IN_A_ROW = 3
+_QUICK_SAVE_SECONDS = 0.1
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Saver:
         self._failures: list[SaveError | OSError] = []
 
     def save(self, snapshot: Snapshot) -> None:
-        """Begin to write the checkpoint of this step; wait only where the one before is not done.
+        """Write the checkpoint of this step, beside the next steps where it takes long.
 
         Raises: SaveError, OSError when the third in a row failed.
         """
@@ -58,6 +59,8 @@ class Saver:
             optimizer=OptimizerState(snapshot.optimizer_tensors, snapshot.optimizer_values),
         )
         self._writer.submit(lambda: self._write(snapshot.progress.step, contents))
+        # A small model makes hundreds of steps while a disk flushes; they would be lost with it.
+        self._writer.linger(_QUICK_SAVE_SECONDS)
 
     def mark_best(self, progress: Progress) -> None:
         """Let `best` name the checkpoint of this step, once it is written."""

@@ -55,7 +55,7 @@ def start(
         return None
     if devices > 1 and not is_launched():
         raise SystemExit(launch(devices, sys.argv[1:]))
-    from gptkit.recipes.train import train
+    from gptkit.recipes.train.train import train
 
     again = name if not overrides and run_dir is None else None
     return train(config, name=path.stem, folder=path.parent, resume=resume, again=again)

@@ -10,7 +10,7 @@ from gptkit.data.dataset import Dataset
 from gptkit.loggers.console import duration
 from gptkit.loggers.curve import draw_curve, prints_unicode
 from gptkit.loggers.metrics import METRICS_NAME, read_metrics, series
-from gptkit.recipes.parts import Parts
+from gptkit.recipes.train.parts import Parts
 from gptkit.training.loop import Outcome
 
 

@@ -23,10 +23,10 @@ from gptkit.checkpoint.names import checkpoints_folder
 from gptkit.checkpoint.store import CONFIG_NAME, load_state, plugin_files
 from gptkit.config import RunConfig, dump_config
 from gptkit.errors import CheckpointError, ConfigError, GptkitError
+from gptkit.recipes.doctor.kills import Kill, Trainer, choose_moments, step_seconds
+from gptkit.recipes.doctor.verdict import Comparison, compare, likely_reasons
 from gptkit.recipes.journal import say
 from gptkit.recipes.load import checkpoint_config
-from gptkit.recipes.proof_kills import Kill, Trainer, choose_moments, step_seconds
-from gptkit.recipes.proof_verdict import Comparison, compare, likely_reasons
 from gptkit.runs import is_checkpoint, resolve, run_folder, run_of
 from gptkit.runtime.interrupt import Interrupt
 

@@ -1,0 +1,1 @@
+"""gptkit train: from a config to the end of a run."""
