@@ -38,6 +38,14 @@ def write_chunks(path: Path, chunks: Iterable[bytes]) -> None:
     sync_folder(path.parent)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes left in a folder that died while writing; nobody writes there now."""
+    for path in folder.glob(".*.tmp-*"):
+        if path.is_file():
+            with suppress(OSError):
+                path.unlink()
+
+
 def sync_file(path: Path) -> None:
     """Have the content of a closed file reach the disk."""
     with path.open("rb+") as file:  # Windows flushes only what was opened for writing

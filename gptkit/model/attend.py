@@ -86,11 +86,12 @@ def matmul_is_faster(q: Tensor, p: float) -> bool:
 
     With dropout torch leaves its fused kernel and takes 1.6 times as long in float32, 3 times in
     bfloat16. The kernel's bfloat16 backward is slow for short sequences: 5 times as long at 64
-    tokens, twice at 256, even at 512. benchmarks/model_parts.py measures it.
+    tokens, twice at 256, even at 512, where the scores need the most memory of all activations.
+    benchmarks/model_parts.py measures it.
     """
     if not q.is_cpu or not torch.is_grad_enabled():
         return False
-    return p > 0 or (q.dtype == torch.bfloat16 and q.shape[2] <= 512)
+    return p > 0 or (q.dtype == torch.bfloat16 and q.shape[2] < 512)
 
 
 def attend_by_matmul(

@@ -63,9 +63,15 @@ class Saver:
         self._writer.linger(_QUICK_SAVE_SECONDS)
 
     def mark_best(self, progress: Progress) -> None:
-        """Let `best` name the checkpoint of this step, once it is written."""
-        step = progress.step
-        self._writer.submit(lambda: self._point_at_best(step))
+        """Let `best` name the checkpoint of this step, before its line of metrics says so."""
+        self._writer.wait()
+        folder = checkpoints_folder(self.run_dir) / step_name(progress.step)
+        if not folder.is_dir():
+            return  # it could not be saved, which was said
+        try:
+            point(self.run_dir, "best", folder)
+        except OSError as error:
+            self.journal.say(f"cannot note the best checkpoint: {error.strerror or error}")
 
     def go_back(self, progress: Progress, words: str) -> None:
         """Set the checkpoints after this step aside: the run does these steps again."""
@@ -107,15 +113,6 @@ class Saver:
         milestone = self.config.training.last_milestone(step)
         for problem in self._retention.apply(spare={step_name(milestone)}):
             self.journal.say(problem)
-
-    def _point_at_best(self, step: int) -> None:
-        folder = checkpoints_folder(self.run_dir) / step_name(step)
-        if not folder.is_dir():
-            return  # it could not be saved, which was said
-        try:
-            point(self.run_dir, "best", folder)
-        except OSError as error:
-            self.journal.say(f"cannot note the best checkpoint: {error.strerror or error}")
 
 
 @dataclass

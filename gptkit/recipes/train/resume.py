@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gptkit.atomic import remove_unfinished
 from gptkit.checkpoint import (
     abandon_newer,
     newest_usable,
@@ -17,6 +19,8 @@ from gptkit.checkpoint import (
     saved_step,
     step_name,
 )
+from gptkit.checkpoint.folder import remove_strays
+from gptkit.checkpoint.names import checkpoints_folder
 from gptkit.checkpoint.store import load_state
 from gptkit.config import RunConfig
 from gptkit.errors import CheckpointError, ConfigError
@@ -95,7 +99,10 @@ def read_target(target: Target, *, is_main: bool, say: Callable[[str], None]) ->
         return None
     for note in found.notes:
         say(note)
-    return _resumed_at(found.folder)
+    resumed = _resumed_at(found.folder)
+    if is_main:
+        _finish_saving(resumed)
+    return resumed
 
 
 def adopt(config: RunConfig, resumed: Resumed, world_size: int) -> RunConfig:
@@ -167,6 +174,16 @@ def _resumed_at(checkpoint: Path) -> Resumed:
             f"{checkpoint}: its state is of step {progress.step}, against its manifest"
         )
     return Resumed(run_dir, checkpoint, config, state)
+
+
+def _finish_saving(resumed: Resumed) -> None:
+    """Do what a process that died within a save has left undone."""
+    remove_strays(resumed.run_dir)
+    for folder in (resumed.run_dir, checkpoints_folder(resumed.run_dir)):
+        remove_unfinished(folder)
+    with suppress(OSError):  # a full disk: the next save tries again
+        if pointed(resumed.run_dir, "last") != resumed.checkpoint:
+            point(resumed.run_dir, "last", resumed.checkpoint)
 
 
 def _go_back(resumed: Resumed, say: Callable[[str], None]) -> None:

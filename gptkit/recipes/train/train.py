@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from gptkit.checkpoint import Retention
 from gptkit.config import RunConfig
 from gptkit.data.dataset import Dataset
 from gptkit.data.folders import prepared_folder
@@ -86,6 +87,8 @@ def train(
             journal=journal,
         )
         if resumed is not None and _is_complete(parts, resumed):
+            if place.rank == 0:
+                Retention(resumed.run_dir, config.training.keep_checkpoints).finish()
             journal.say(
                 complete_words(resumed.run_dir, parts, again, plugins=bool(session.plugins))
             )
