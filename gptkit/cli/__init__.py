@@ -5,6 +5,7 @@ Commands import what they need in their bodies: `gptkit --help` imports no torch
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 
@@ -17,6 +18,9 @@ from gptkit.runtime.interrupt import end_on_signals
 from gptkit.runtime.launch import Place
 from gptkit.runtime.lifeline import end_with_parent
 from gptkit.runtime.process import share_the_cores
+
+# The user's to mend, wherever it comes up.
+_DISK_SAYS_NO = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 app = typer.Typer(
     name="gptkit",
@@ -72,3 +76,9 @@ def main() -> None:
     except GptkitError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in _DISK_SAYS_NO:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror}", file=sys.stderr)
+        sys.exit(1)

@@ -1,5 +1,8 @@
 """Every bad input: exit code 2, one clear message without a traceback, nothing written."""
 
+import errno
+import os
+
 import pytest
 
 
@@ -117,3 +120,16 @@ def test_bad_calls(call, project, gptkit):
 @pytest.mark.parametrize("setting", ["model.n_layers=3", "data.source.paths=[no.txt]"])
 def test_a_dry_run_finds_what_training_would_find(setting, project, gptkit):
     assert gptkit("train", "my.yaml", "--dry-run", "--set", setting).code == 2
+
+
+def test_a_full_disk_is_said_in_one_line(project, gptkit, monkeypatch):
+    def full(path, text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr("gptkit.recipes.train.run_folder.write_text", full)
+
+    result = gptkit("train", "my.yaml")
+
+    assert result.code == 1
+    assert result.err.splitlines()[-1].startswith("error: ")
+    assert "No space left" in result.err and "Traceback" not in result.err
