@@ -30,7 +30,12 @@ from gptkit.training.progress import Progress
 from gptkit.training.recovery import Recovery
 from gptkit.training.snapshot import Snapshot, TrainingState
 from gptkit.training.spikes import SpikeWatch
-from gptkit.training.step import MicroBatchTooLargeError, StepResult, train_step
+from gptkit.training.step import (
+    MicroBatchTooLargeError,
+    StepGivenUpError,
+    StepResult,
+    train_step,
+)
 from gptkit.training.update import Update
 
 
@@ -109,13 +114,21 @@ def train(
         batches = feed.next_step()
         try:
             result = train_step(
-                replica, batches, update, step=progress.step, seed=config.seed, runtime=runtime
+                replica,
+                batches,
+                update,
+                step=progress.step,
+                seed=config.seed,
+                runtime=runtime,
+                should_stop=lambda: bool(interrupt),
             )
             seen = sum(batch.tokens.numel() for batch in batches) * runtime.world_size
             progress.step += 1
             progress.tokens += seen
             pace.add(seen)
             ended = after.step(update, result, _learning_rate(optimizer), feed.wait_seconds)
+        except StepGivenUpError:
+            ended = after.given_up()
         except MicroBatchTooLargeError as error:
             words = recovery.halve_micro_batch(str(error))
             beside.resize(recovery.config, words)
@@ -145,6 +158,7 @@ class _AfterStep:
 
     def __post_init__(self) -> None:
         self._saved_at = self.pace.elapsed_seconds
+        self._saved_step = self.progress.step if self.progress.step else None
         # The budget counts from what the checkpoint had used, whatever the clock of the run says.
         self._budget_offset = (self.progress.elapsed_seconds or 0.0) - self._saved_at
 
@@ -177,6 +191,12 @@ class _AfterStep:
         signal_number, elapsed, _ = self._agree()
         # This step's speed was another start's.
         return self._evaluate_and_log({"elapsed_seconds": elapsed}, signal_number)
+
+    def given_up(self) -> Outcome:
+        """End where a signal came within a step that takes too long to wait for."""
+        if self._saved_step != self.progress.step:  # or it was evaluated since
+            self._save()
+        return Outcome(self.progress, "stopped by a signal", self.interrupt.signal_number)
 
     def _agree(self) -> tuple[int | None, float, bool]:
         """Return the signal that came, the seconds of the budget used, whether the clock says save.
@@ -217,6 +237,7 @@ class _AfterStep:
                 assert snapshot is not None
                 self.beside.save(snapshot)
         self._saved_at = self.pace.elapsed_seconds
+        self._saved_step = self.progress.step
 
     def _evaluate_and_log(
         self, speed: Mapping[str, float], signal_number: int | None

@@ -88,25 +88,17 @@ class _ChunkedLoss(torch.autograd.Function):
         max_logits: int,
         dtype: torch.dtype,
     ) -> Tensor:
+        hidden_gradient, head_gradient = torch.empty_like(hidden), torch.zeros_like(head)
+        num_chunks = -(-len(hidden) * len(head) // max_logits)
+        parts = (x.tensor_split(num_chunks) for x in (hidden, targets, hidden_gradient))
         with torch.autocast(hidden.device.type, enabled=False):
             matrix = head.to(dtype)
-            nats = hidden.new_zeros((), dtype=torch.promote_types(dtype, torch.float32))
-            hidden_gradient = torch.empty_like(hidden)
-            head_gradient = torch.zeros_like(head)
-            num_chunks = -(-len(hidden) * len(head) // max_logits)
-            parts = (x.tensor_split(num_chunks) for x in (hidden, targets, hidden_gradient))
-            for rows, wanted, gradient in zip(*parts, strict=True):
-                counts = (wanted != IGNORE_INDEX).unsqueeze(1)  # (n, 1)
-                rows = rows.to(dtype) * counts
-                losses, dz = _losses_and_gradient(
-                    rows @ matrix.mT, wanted.clamp(min=0), softcap, nats.dtype
-                )
-                nats += losses.masked_fill_(~counts.squeeze(1), 0).sum()
-                dz = dz.to(dtype)
-                gradient.copy_((dz @ matrix).mul_(counts))
-                _add_product(head_gradient, dz, rows)
+            nats = [
+                _learn_from_chunk(rows, wanted, matrix, softcap, gradient, head_gradient)
+                for rows, wanted, gradient in zip(*parts, strict=True)
+            ]
         ctx.gradients = (hidden_gradient, head_gradient)
-        return nats
+        return torch.stack(nats).sum()
 
     @staticmethod
     @once_differentiable
@@ -119,25 +111,36 @@ class _ChunkedLoss(torch.autograd.Function):
         return hidden_gradient.mul_(scale), head_gradient.mul_(scale), None, None, None, None
 
 
-def _losses_and_gradient(
-    logits: Tensor, targets: Tensor, softcap: float | None, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Return (n,) losses and (n, V) their gradient with respect to `logits`, computed in `dtype`.
+def _learn_from_chunk(
+    hidden: Tensor,
+    targets: Tensor,
+    matrix: Tensor,
+    softcap: float | None,
+    hidden_gradient: Tensor,
+    head_gradient: Tensor,
+) -> Tensor:
+    """Return the summed loss of n rows; write their gradient, (n, C), and add that of the head.
 
-    logits: (n, V), which may be overwritten; targets: (n,), all of them ids.
+    As much as can be is done in place: the (n, V) tensors are what takes memory here.
     """
-    logits = logits.to(dtype)
+    counts = (targets != IGNORE_INDEX).unsqueeze(1)  # (n, 1)
+    rows = hidden.to(matrix.dtype) * counts
+    x = (rows @ matrix.mT).to(torch.promote_types(matrix.dtype, torch.float32))
     slope = None
     if softcap is not None:
-        slope = logits.div_(softcap).tanh_()
-        logits = slope * softcap
+        slope = x.div_(softcap).tanh_()
+        x = slope * softcap
         slope = slope.square_().neg_().add_(1)
-    gradient = logits.log_softmax(dim=-1)
-    del logits
-    index = torch.arange(len(targets), device=targets.device)
-    losses = -gradient[index, targets]
-    gradient.exp_()[index, targets] -= 1
-    return losses, gradient if slope is None else gradient.mul_(slope)
+    index, ids = torch.arange(len(targets), device=targets.device), targets.clamp(min=0)
+    x.sub_(x.amax(dim=-1, keepdim=True))
+    of_target = x[index, ids]
+    sums = x.exp_().sum(dim=-1, keepdim=True)
+    losses = (sums.squeeze(1).log() - of_target).masked_fill_(~counts.squeeze(1), 0)
+    x.div_(sums)[index, ids] -= 1
+    dz = (x if slope is None else x.mul_(slope)).to(matrix.dtype)
+    hidden_gradient.copy_((dz @ matrix).mul_(counts))
+    _add_product(head_gradient, dz, rows)
+    return losses.sum()
 
 
 def _add_product(total: Tensor, dz: Tensor, rows: Tensor) -> None:

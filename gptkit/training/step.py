@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,9 +15,16 @@ from gptkit.runtime.runtime import Runtime
 from gptkit.training.feed import micro_batch_index
 from gptkit.training.update import Update
 
+# A step that takes longer is not waited for by those who want to stop; torchrun kills after 30.
+_LONG_STEP_SECONDS = 10.0
+
 
 class MicroBatchTooLargeError(Exception):
     """The device has no memory for the forward and backward pass of a micro-batch."""
+
+
+class StepGivenUpError(Exception):
+    """Somebody wants to stop, and the step would have taken long; nothing has changed."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ def train_step(
     step: int,
     seed: int,
     runtime: Runtime,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> StepResult:
     """Update the weights by the mean gradient over every target of the micro-batches of all ranks.
 
@@ -44,13 +53,24 @@ def train_step(
     whichever targets are masked, the gradient is that of the whole batch.
 
     objective: (tokens, targets, documents) -> summed nats, such as NextTokenObjective; in training
-    mode, in step with the other ranks. step: steps done before this one.
+    mode, in step with the other ranks. step: steps done before this one. should_stop: whether a
+    step of one process that takes long, such as a large batch on a CPU, is to be given up.
 
     Raises: FaultyStepError when loss or gradient are not sound; MicroBatchTooLargeError when the
-    device has no memory for a micro-batch. Nothing has changed then.
+    device has no memory for a micro-batch; StepGivenUpError. Nothing has changed then.
     """
+    deadline = time.monotonic() + _LONG_STEP_SECONDS
+
+    def gives_up() -> bool:
+        return runtime.world_size == 1 and time.monotonic() > deadline and should_stop()
+
     try:
-        loss = _backward(objective, micro_batches, step=step, seed=seed, runtime=runtime)
+        loss = _backward(
+            objective, micro_batches, step=step, seed=seed, runtime=runtime, gives_up=gives_up
+        )
+    except StepGivenUpError:
+        objective.zero_grad(set_to_none=True)
+        raise
     except torch.OutOfMemoryError as error:
         message = next(iter(str(error).splitlines()), "")
     else:
@@ -61,13 +81,21 @@ def train_step(
 
 
 def _backward(
-    objective: nn.Module, micro_batches: Sequence[Batch], *, step: int, seed: int, runtime: Runtime
+    objective: nn.Module,
+    micro_batches: Sequence[Batch],
+    *,
+    step: int,
+    seed: int,
+    runtime: Runtime,
+    gives_up: Callable[[], bool],
 ) -> Tensor:
     """Leave the gradients of the mean loss over all micro-batches and ranks; return that loss."""
     counts = torch.stack([(batch.targets != IGNORE_INDEX).sum() for batch in micro_batches])
     num_targets = runtime.sum_over_ranks(counts.sum()).clamp(min=1)
     nats = torch.zeros((), device=runtime.device)
     for i, batch in enumerate(micro_batches):
+        if gives_up():
+            raise StepGivenUpError
         index = micro_batch_index(step, i, len(micro_batches), runtime)
         torch.manual_seed(chance(seed, step, index))
         is_last = i == len(micro_batches) - 1

@@ -2,6 +2,7 @@ import signal
 
 import pytest
 import torch
+from torch import nn
 
 from gptkit.errors import DivergenceError
 
@@ -109,6 +110,37 @@ def test_a_signal_ends_the_run_after_the_step_with_a_checkpoint_and_no_evaluatio
 
     assert outcome.signal_number == signal.SIGINT
     assert run.events == [("save", 1), ("log", 1)]
+
+
+@pytest.mark.parametrize("step", [1, 4, 5])
+def test_a_step_that_takes_long_is_given_up_for_a_signal_and_done_again(
+    make_run, monkeypatch, step
+):
+    whole = make_run()
+    whole.train()
+    monkeypatch.setattr("gptkit.training.step._LONG_STEP_SECONDS", -1.0)
+    part = make_run()
+
+    class Signalled(nn.Module):
+        calls = 0
+
+        def forward(self, *batch, documents):
+            self.calls += 1
+            if self.calls == 2 * step + 1:  # the first of two micro-batches of the step after
+                part.interrupt.signal_number = signal.SIGTERM
+            return objective(*batch, documents=documents)
+
+    objective, part.replica = part.replica, Signalled()
+    outcome = part.train()
+    again = make_run()
+    again.resume(part.saved[step])
+    again.train()
+
+    assert (outcome.progress.step, outcome.signal_number) == (step, signal.SIGTERM)
+    assert part.events.count(("save", step)) == 1
+    torch.testing.assert_close(again.weights(), whole.weights(), rtol=0, atol=0)
+    assert again.progress == whole.progress
+    assert without_speed(part.lines | again.lines) == without_speed(whole.lines)
 
 
 def test_a_signal_during_the_evaluation_ends_the_run(make_run):
