@@ -13,6 +13,7 @@ import torch
 from gptkit.data.batches import Batch
 from gptkit.model import GPT, ModelConfig
 from gptkit.runtime import Runtime, RuntimeConfig
+from gptkit.training.objective import NextTokenObjective
 from gptkit.training.optimizer_config import OPTIMIZERS, AdamWConfig
 from gptkit.training.step import train_step
 from gptkit.training.update import Update
@@ -54,13 +55,14 @@ def step_times(config: ModelConfig, rows: int, vocab: int, steps: int) -> dict[s
         model = GPT(config, vocab)
         model.init_weights(1)
         update = Update(OPTIMIZERS.build(AdamWConfig(), model), grad_clip=1.0, runtime=runtime)
-        runs[dtype] = (model, update, runtime)
+        runs[dtype] = (NextTokenObjective(model), update, runtime)
     times: dict[str, list[float]] = {dtype: [] for dtype in runs}
     for step in range(steps):
         tokens = torch.randint(vocab, (rows, config.context_length))
-        for dtype, (model, update, runtime) in runs.items():
+        for dtype, (objective, update, runtime) in runs.items():
             start = time.perf_counter()
-            train_step(model, [Batch(tokens, tokens)], update, step=step, seed=1, runtime=runtime)
+            batches = [Batch(tokens, tokens)]
+            train_step(objective, batches, update, step=step, seed=1, runtime=runtime)
             times[dtype].append(1e3 * (time.perf_counter() - start))
     return times
 

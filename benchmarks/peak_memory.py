@@ -35,7 +35,9 @@ def main() -> None:
         rows, context = map(int, args.batches[0].split("x"))
         print(json.dumps(measure(args.as_child, rows, context, args.steps, args.nanogpt)))
         return
-    print("| sequences x context | program | peak MiB | of nanoGPT | before the steps MiB | s/step |")
+    print(
+        "| sequences x context | program | peak MiB | of nanoGPT | before the steps MiB | s/step |"
+    )
     print("|---|---|---|---|---|---|")
     for batch in args.batches:
         reference = None
@@ -125,9 +127,7 @@ def nanogpt_step(checkout: Path) -> Callable[..., None]:
     sys.path.insert(0, str(checkout))
     from model import GPT, GPTConfig  # type: ignore[import-not-found]
 
-    model = GPT(
-        GPTConfig(block_size=CONTEXT_LENGTH, vocab_size=VOCAB_SIZE, dropout=0.0, bias=True)
-    )
+    model = GPT(GPTConfig(block_size=CONTEXT_LENGTH, vocab_size=VOCAB_SIZE, dropout=0.0, bias=True))
     optimizer = model.configure_optimizers(0.1, 6e-4, (0.9, 0.95), "cpu")
 
     def step(index: int, tokens: Any, targets: Any) -> None:

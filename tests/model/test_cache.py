@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from gptkit.model import Cache, KVCache
+from gptkit.model.cache import RecentTokens
 from tests.model.variants import random_tokens, tiny_model
 
 CPU = torch.device("cpu")
@@ -44,9 +45,30 @@ def test_repeated_rows_go_their_own_ways() -> None:
     assert (one.length, three.length) == (4, 5)
 
 
+def test_repeated_rows_remember_the_same_recent_tokens() -> None:
+    model = tiny_model(embedding_window=4, ngram_rows=50)
+    prompt, following = random_tokens(1, 4), random_tokens(3, 1)
+    one = model.new_cache(1, 12)
+    model(prompt, one)
+
+    logits = model(following, one.repeat(3))
+
+    whole = model(torch.cat((prompt.expand(3, -1), following), dim=1))
+    torch.testing.assert_close(logits, whole[:, -1:], atol=1e-5, rtol=1e-5)
+
+
+def test_no_more_tokens_are_remembered_than_are_looked_back_on() -> None:
+    recent = RecentTokens(1, 2, device=CPU)
+
+    read = [recent.append(torch.tensor([ids])).tolist() for ids in ([1], [2, 3, 4], [5])]
+
+    assert read == [[[1]], [[1, 2, 3, 4]], [[3, 4, 5]]]
+    assert recent.tokens.tolist() == [[4, 5]]
+
+
 def test_only_one_row_can_be_repeated() -> None:
     with pytest.raises(AssertionError, match="one row"):
-        Cache((small_cache(batch_size=2),)).repeat(2)
+        Cache((small_cache(batch_size=2),), RecentTokens(2, 0, device=CPU)).repeat(2)
 
 
 def test_grouped_heads_are_stored_once() -> None:

@@ -31,6 +31,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "relu2": {"mlp": {"name": "relu2"}},
     "layer_norm": {"norm": "layer_norm", "bias": True},
     "softcap": {"logit_softcap": 2.0},
+    "embedding_window": {"embedding_window": 3},
+    "embedding_window_with_learned": {
+        "embedding_window": 20,
+        "positions": {"name": "learned"},
+    },
+    "ngrams": {"embedding_window": 3, "ngram_rows": 50},
     "untied": {"tie_embeddings": False},
     "checkpointed": {"activation_checkpointing": True},
 }

@@ -163,6 +163,16 @@ def test_a_loss_scale_meets_float32_sums_alone(make_head):
         torch.testing.assert_close(little * 2**20, one, rtol=0, atol=0)
 
 
+def test_large_logits_do_not_overflow(make_head):
+    hidden, head, targets = make_head()
+    problem = ((hidden * 100).detach().requires_grad_(), head, targets)
+
+    expected = loss_and_gradients(plain_loss, *problem)
+    found = loss_and_gradients(chunked_loss, *problem, max_logits=5 * VOCAB_SIZE)
+
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-3)
+
+
 def test_the_gradient_is_given_away_once(make_head):
     hidden, head, targets = make_head()
     nats = chunked_loss(hidden, head, targets)
