@@ -18,9 +18,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
+from gptkit.training.lean import LeanOptimizer
 from gptkit.training.orthogonal import Coefficients, orthogonalise
 
 AdjustLR = Literal["original", "match_rms_adamw"]
@@ -47,7 +47,7 @@ def hidden_matrices(model: nn.Module) -> dict[Tensor, tuple[int, ...]]:
     return {weight: fused.get(weight, (weight.shape[0],)) for weight in weights}
 
 
-class Muon(Optimizer):
+class Muon(LeanOptimizer):
     """Muon for matrices and AdamW for the rest: one optimizer, in groups.
 
     No step waits for the device: where a flag `found_inf` is set, as GradScaler does it, weights

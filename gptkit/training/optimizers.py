@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gptkit.training.lean import AdamW
 from gptkit.training.muon import Muon, hidden_matrices
 from gptkit.training.optimizer_config import (
     TORCH_CLASSES,
@@ -31,7 +32,7 @@ def build_adamw(section: AdamWConfig, model: nn.Module) -> Optimizer:
     groups = parameter_groups(
         model, section.weight_decay, decay_embeddings=section.decay_embeddings
     )
-    return torch.optim.AdamW(
+    return AdamW(
         groups,
         lr=section.learning_rate,
         betas=section.betas,

@@ -230,6 +230,19 @@ def test_a_dry_run_writes_nothing_and_needs_no_torch(project):
     assert sorted(project.rglob("*")) == before
 
 
+def test_a_run_that_compiles_nothing_does_not_import_the_compiler(project):
+    code = (
+        "import sys; sys.argv = ['gptkit', 'train', 'my.yaml', '--set', 'optimizer.name={}']\n"
+        "from gptkit.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'torch' in sys.modules and 'torch._dynamo' not in sys.modules"
+    )
+
+    for optimizer in ("adamw", "muon"):
+        subprocess.run([sys.executable, "-c", code.format(optimizer)], check=True)
+
+
 def test_prepare_says_what_and_where_and_clear_removes_it(project, gptkit):
     prepared = gptkit("prepare", "my.yaml")
     cleared = gptkit("prepare", "--clear")
