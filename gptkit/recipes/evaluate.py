@@ -1,23 +1,75 @@
-"""gptkit eval: what a trained model knows about a text."""
+"""gptkit eval: what a trained model knows about a text, beside what simple means know about it.
+
+`examine` finds it, as data for any page; `run` prints it.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gptkit.data.batches import EvaluationWindows
+from gptkit.data.dataset import Dataset
 from gptkit.data.encoding import encode_file
 from gptkit.data.prepare import prepare_dataset
 from gptkit.data.shards import Tokens
-from gptkit.errors import ConfigError
+from gptkit.errors import CheckpointError, ConfigError
+from gptkit.insight.baselines import Baseline, all_tokens, baselines
+from gptkit.insight.reading import (
+    AtPosition,
+    Confidence,
+    Passage,
+    bits_per_byte,
+    by_position,
+    calibration,
+    calibration_error,
+    passages,
+    top_accuracy,
+)
+from gptkit.insight.scores import score_tokens
 from gptkit.recipes.journal import TerminalProgress, say
 from gptkit.recipes.load import Run, load_run
 from gptkit.recipes.train.resume import check_data_identity
 from gptkit.runtime.runtime import Runtime
-from gptkit.training.evaluate import evaluate
 
 _SPLITS = ("val", "test", "train")
+_PASSAGES = 5
+_EXCERPT_TOKENS = 40
+_EXCERPT_CHARACTERS = 60
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Everything that an evaluation found."""
+
+    loss: float
+    """Nats per token."""
+    perplexity: float
+    bits_per_byte: float | None
+    """Comparable between tokenizers; None where the tokens stand for no bytes."""
+    accuracy: float
+    top5_accuracy: float
+    tokens: int
+    bytes: int
+    split: str
+    """Of the run's data, or the path of the text."""
+    selected_on: bool
+    """Whether the checkpoint was chosen by this split, whose figures are a little too good then."""
+    step: int
+    run: str
+    calibration_error: float
+    baselines: tuple[Baseline, ...]
+    by_position: tuple[AtPosition, ...]
+    calibration: tuple[Confidence, ...]
+    worst: tuple[tuple[Passage, str], ...]
+    """The documents, or stretches, with the highest loss, and how each begins."""
+    best: tuple[tuple[Passage, str], ...]
 
 
 def run(
@@ -30,7 +82,7 @@ def run(
     checkpoint: str | None,
     allow_plugins: bool,
 ) -> None:
-    """Print loss, perplexity, bits per byte and accuracy, computed in float32.
+    """Print loss, perplexity, bits per byte and accuracy, computed in float32, beside baselines.
 
     Raises: ConfigError, DataError, CheckpointError.
     """
@@ -41,66 +93,146 @@ def run(
         path, checkpoint=checkpoint, dtype="float32", allow_plugins=allow_plugins, say=say
     )
     say(f"{loaded.run_dir}, step {loaded.step}")
-    figures = figures_of(loaded, split=split, data=data, stride=stride)
+    found = examine(loaded, split=split, data=data, stride=stride, note=say)
     if as_json:
-        print(json.dumps(figures, ensure_ascii=False))
+        print(json.dumps(_figures(found), ensure_ascii=False))
     else:
-        _print_table(figures)
+        print("\n".join(_lines(found)))
 
 
-def figures_of(
-    loaded: Run, *, split: str = "val", data: Path | None = None, stride: int | None = None
-) -> dict[str, Any]:
-    """Return the figures of a split of the run's own data, or of another text, by name.
+def examine(
+    loaded: Run,
+    *,
+    split: str = "val",
+    data: Path | None = None,
+    stride: int | None = None,
+    note: Callable[[str], None] = lambda text: None,
+) -> Examination:
+    """Score a split of the run's own data, or another text, and put it beside the baselines.
 
-    loss: nats per token; bits_per_byte: comparable between tokenizers.
+    note: is told what had to be left out.
 
-    Raises: ConfigError, DataError.
+    Raises: ConfigError, DataError, CheckpointError.
     """
     context_length = loaded.config.model.context_length
     if stride is not None and stride > context_length:
         raise ConfigError(
             f"--stride {stride}: must be at most the model's context, {context_length} tokens"
         )
-    tokens = _tokens(loaded, split, data)
-    windows = EvaluationWindows(
-        tokens, context_length, stride, documents=loaded.config.data.documents == "mask"
+    tokens, train = _texts(loaded, split, data, note)
+    masked = loaded.config.data.documents == "mask"
+    windows = EvaluationWindows(tokens, context_length, stride, documents=masked)
+    runtime = Runtime(device=next(loaded.model.parameters()).device)
+    scores = score_tokens(loaded.model, windows, runtime)
+    ids = all_tokens(tokens)
+    token_bytes = loaded.tokenizer.token_bytes()[ids[1:]]
+    bins = calibration(scores)
+    loss = float(scores.nats.mean())
+    ranked = passages(scores, tokens.document_starts, context_length)
+    shown = [(passage, _excerpt(loaded, ids, passage)) for passage in _ends(ranked)]
+    return Examination(
+        loss=loss,
+        perplexity=math.exp(min(loss, 700.0)),
+        bits_per_byte=bits_per_byte(scores.nats, token_bytes),
+        accuracy=top_accuracy(scores, 1),
+        top5_accuracy=top_accuracy(scores, 5),
+        tokens=len(scores.nats),
+        bytes=int(token_bytes.sum()),
+        split=split if data is None else str(data),
+        selected_on=split == "val" and data is None,
+        step=loaded.step,
+        run=str(loaded.run_dir),
+        calibration_error=calibration_error(bins),
+        baselines=baselines(train, tokens, loaded.tokenizer, note=note),
+        by_position=by_position(scores),
+        calibration=bins,
+        worst=tuple(shown[: min(_PASSAGES, len(ranked))]),
+        best=tuple(reversed(shown[-min(_PASSAGES, len(ranked)) :])),
     )
-    runtime = Runtime(device=loaded.model.token_embedding.weight.device)
-    evaluation = evaluate(loaded.model, windows, runtime, loaded.tokenizer.token_bytes())
-    assert evaluation is not None
-    return {
-        "loss": evaluation.loss,
-        "perplexity": evaluation.perplexity,
-        "bits_per_byte": evaluation.bits_per_byte,
-        "accuracy": evaluation.accuracy,
-        "tokens": evaluation.tokens,
-        "bytes": evaluation.bytes,
-        "split": split if data is None else str(data),
-        "step": loaded.step,
-        "run": str(loaded.run_dir),
-    }
 
 
-def _tokens(loaded: Run, split: str, data: Path | None) -> Tokens:
-    if data is not None:
-        tokens: Tokens = encode_file(
-            str(data),
-            loaded.tokenizer,
-            on_bad_utf8=loaded.config.data.on_bad_utf8,
-            progress=TerminalProgress(),
-        )
-        if len(tokens) < 2:
-            raise ConfigError(f"{data}: {len(tokens)} tokens are too few: the first is not scored")
-        return tokens
+def _ends(ranked: tuple[Passage, ...]) -> tuple[Passage, ...]:
+    few = min(_PASSAGES, len(ranked))
+    return ranked[:few] + ranked[len(ranked) - few :]
+
+
+def _texts(
+    loaded: Run, split: str, data: Path | None, note: Callable[[str], None]
+) -> tuple[Tokens, Tokens | None]:
+    """Return the tokens to score, and the training split where it can be had."""
+    if data is None:
+        dataset = _dataset(loaded)
+        return dataset.split(split), dataset.split("train")
+    tokens = encode_file(
+        str(data),
+        loaded.tokenizer,
+        on_bad_utf8=loaded.config.data.on_bad_utf8,
+        progress=TerminalProgress(),
+    )
+    if len(tokens) < 2:
+        raise ConfigError(f"{data}: {len(tokens)} tokens are too few: the first is not scored")
+    try:
+        return tokens, _dataset(loaded).split("train")
+    except (ConfigError, CheckpointError) as error:
+        note(f"n-grams are left out: the training text is not here ({error})")
+        return tokens, None
+
+
+def _dataset(loaded: Run) -> Dataset:
     dataset = prepare_dataset(loaded.config.data, progress=TerminalProgress())
     check_data_identity(dataset.identity, loaded.checkpoint)
-    return dataset.split(split)
+    return dataset
 
 
-def _print_table(figures: dict[str, Any]) -> None:
-    width = max(map(len, figures))
-    for name, value in figures.items():
-        shown = f"{value:,}" if isinstance(value, int) else value
-        shown = f"{value:.4f}" if isinstance(value, float) else shown
-        print(f"{name:<{width}}  {shown}")
+def _excerpt(loaded: Run, ids: np.ndarray, passage: Passage) -> str:
+    length = min(passage.tokens, _EXCERPT_TOKENS)
+    text = loaded.tokenizer.decode(ids[passage.start : passage.start + length])
+    line = " ".join(text.split())[:_EXCERPT_CHARACTERS]
+    return "".join(char if char.isprintable() else "\ufffd" for char in line)
+
+
+def _figures(found: Examination) -> dict[str, Any]:
+    figures = asdict(found)
+    for key in ("worst", "best"):
+        figures[key] = [{**passage, "text": text} for passage, text in figures[key]]
+    return figures
+
+
+def _lines(found: Examination) -> list[str]:
+    note = "  (selected on: the checkpoint was chosen by this split)" if found.selected_on else ""
+    bits = "" if found.bits_per_byte is None else f"{found.bits_per_byte:.4f}"
+    lines = [
+        f"loss               {found.loss:.4f}",
+        f"perplexity         {found.perplexity:.4f}",
+        f"bits_per_byte      {bits}",
+        f"accuracy           {found.accuracy:.4f}",
+        f"top5_accuracy      {found.top5_accuracy:.4f}",
+        f"calibration_error  {found.calibration_error:.4f}",
+        f"tokens             {found.tokens:,}",
+        f"bytes              {found.bytes:,}",
+        f"split              {found.split}{note}",
+        f"step               {found.step:,}",
+        f"run                {found.run}",
+        "",
+        f"{'beside':<12} {'nats/token':>10} {'bits/byte':>10}",
+    ]
+    rows = [*found.baselines, Baseline("this model", found.loss, found.bits_per_byte)]
+    for row in sorted(rows, key=lambda row: -row.loss):
+        in_bits = "" if row.bits_per_byte is None else f"{row.bits_per_byte:.4f}"
+        lines.append(f"{row.name:<12} {row.loss:>10.4f} {in_bits:>10}")
+    lines += ["", f"{'tokens seen':<12} {'nats/token':>10} {'tokens':>10}"]
+    for part in found.by_position:
+        seen = f"{part.first}-{part.last}" if part.last > part.first else f"{part.first}"
+        lines.append(f"{seen:<12} {part.loss:>10.4f} {part.tokens:>10,}")
+    lines += ["", f"{'confidence':<12} {'accuracy':>10} {'tokens':>10}"]
+    lines += [
+        f"{bin.confidence:<12.3f} {bin.accuracy:>10.3f} {bin.tokens:>10,}"
+        for bin in found.calibration
+    ]
+    for title, chosen in (("worst", found.worst), ("best", found.best)):
+        lines += ["", f"{title:<12} {'nats/token':>10}"]
+        lines += [
+            f"{'at ' + format(part.start, ','):<12} {part.loss:>10.4f}  {text}"
+            for part, text in chosen
+        ]
+    return lines
