@@ -12,7 +12,17 @@ import sys
 import typer
 
 from gptkit import __version__
-from gptkit.cli import checkpoint, config, doctor, evaluate, prepare, sample, tokenizer, train
+from gptkit.cli import (
+    checkpoint,
+    config,
+    doctor,
+    evaluate,
+    prepare,
+    report,
+    sample,
+    tokenizer,
+    train,
+)
 from gptkit.errors import GptkitError, Interrupted
 from gptkit.runtime.interrupt import end_on_signals
 from gptkit.runtime.launch import Place
@@ -32,6 +42,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("eval")(evaluate.evaluate)
+app.command("report")(report.report)
 app.command("prepare")(prepare.prepare)
 app.command("doctor")(doctor.doctor)
 app.add_typer(tokenizer.app, name="tokenizer")

@@ -17,7 +17,7 @@ from gptkit.recipes.journal import Journal
 from gptkit.recipes.train.beside import Evaluator, Saver
 from gptkit.recipes.train.parts import Parts
 from gptkit.recipes.train.run_folder import RunFolder, claim, open_run_folder
-from gptkit.recipes.train.words import last_words, opening_words
+from gptkit.recipes.train.words import last_words, opening_words, system_words
 from gptkit.runtime.interrupt import Interrupt
 from gptkit.runtime.runtime import Runtime
 from gptkit.training.config import TrainingConfig
@@ -72,6 +72,7 @@ def run_session(session: Session, changed: list[str]) -> Path | None:
         with _held_folder(session) as run_dir:
             journal.say(opening_words(config, session.dataset, session.parts, run_dir, changed))
             journal.say(f"machine  {'; '.join(runtime.reasons)}")
+            journal.note(f"system   {system_words()}")
             with open_run_folder(
                 run_dir,
                 config,
@@ -86,8 +87,14 @@ def run_session(session: Session, changed: list[str]) -> Path | None:
                     outcome = _loop(session, replica, beside)
                     saver.finish(complete=outcome.signal_number is None)
             journal.say(last_words(run_dir, outcome, session.again, plugins=bool(session.plugins)))
-            if outcome.signal_number is None and evaluator.last_sample:
-                print(evaluator.last_sample, flush=True)
+            if outcome.signal_number is None:
+                # Here and not at the top: a start does not wait for what only an end needs.
+                from gptkit.recipes.report.report import report_of_finished_run
+
+                flops = session.parts.model.flops_per_token()
+                journal.say(report_of_finished_run(run_dir, session.dataset, flops))
+                if evaluator.last_sample:
+                    print(evaluator.last_sample, flush=True)
     if outcome.signal_number is not None:
         stopped = Interrupted(outcome.signal_number, _stopped_words(outcome))
         if not runtime.is_main:

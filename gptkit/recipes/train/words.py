@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import sys
 from pathlib import Path
 
@@ -34,6 +36,14 @@ def opening_words(
         lines.append(f"resumed  at step {parts.progress.step:,}")
         lines += [f"changed  {change}" for change in changed]
     return "\n".join(lines)
+
+
+def system_words() -> str:
+    """Return what the run was made on, without the name of the machine: reports are passed around."""
+    return (
+        f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} cores,"
+        f" Python {platform.python_version()}"
+    )
 
 
 def last_words(run_dir: Path, outcome: Outcome, again: str | None, *, plugins: bool) -> str:

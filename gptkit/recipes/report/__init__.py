@@ -1,0 +1,1 @@
+"""gptkit report: one page that says how a run went."""

@@ -1,0 +1,52 @@
+"""What a report measures: everything when it is asked for, and what takes no time at the end of a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from gptkit.errors import GptkitError
+from gptkit.insight.baselines import Baseline, Scored, all_tokens, ngram_baselines
+from gptkit.recipes.evaluate import Examination, examine
+from gptkit.recipes.load import load_run
+from gptkit.recipes.report.facts import RunFacts
+
+# So many tokens are counted in a twentieth of a second.
+_QUICK_TRAIN_TOKENS = 300_000
+_QUICK_VAL_TOKENS = 60_000
+
+
+def quick_baselines(run: RunFacts) -> tuple[Baseline, ...]:
+    """Return uniform, unigram and bigram; the latter from the beginning of the splits where they are long."""
+    uniform = math.log(max(run.vocab_size, 2))
+    splits = {} if run.dataset is None else run.dataset.manifest.splits
+    if run.dataset is None or "val" not in splits or splits["val"].tokens < 2:
+        return (Baseline("uniform", uniform, None),)
+    held_out = all_tokens(run.dataset.split("val"), _QUICK_VAL_TOKENS)
+    scored = Scored(held_out, run.tokenizer.token_bytes())
+    counted = ngram_baselines(
+        all_tokens(run.dataset.split("train"), _QUICK_TRAIN_TOKENS),
+        scored,
+        vocab_size=run.vocab_size,
+        orders=(1, 2),
+    )
+    return (Baseline("uniform", uniform, None), *counted)
+
+
+def examination(
+    run: RunFacts, checkpoint: Path, *, allow_plugins: bool, note: Callable[[str], None]
+) -> Examination | None:
+    """Return what `gptkit eval` finds on the validation split; None where its tokens or the model are not to be had.
+
+    note: is told why.
+    """
+    if run.dataset is None:
+        note("the prepared tokens of this run are not here: nothing is measured anew")
+        return None
+    try:
+        loaded = load_run(checkpoint, dtype="float32", allow_plugins=allow_plugins)
+        return examine(loaded, note=note)
+    except GptkitError as error:
+        note(f"nothing is measured anew: {error}")
+        return None

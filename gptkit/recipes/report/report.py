@@ -1,0 +1,153 @@
+"""gptkit report: from a run folder to one file.
+
+run folder -> facts -> baselines, or a whole evaluation -> verdict -> sections -> report.html
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gptkit.atomic import write_text
+from gptkit.checkpoint import pointed
+from gptkit.data.dataset import Dataset
+from gptkit.errors import ConfigError
+from gptkit.insight.baselines import Baseline
+from gptkit.pages import page
+from gptkit.recipes.evaluate import Examination
+from gptkit.recipes.journal import say
+from gptkit.recipes.report import measured, sections
+from gptkit.recipes.report.facts import RunFacts, gather
+from gptkit.recipes.report.measure import examination, quick_baselines
+from gptkit.recipes.report.verdict import Evidence, Verdict, judge
+from gptkit.runs import resolve, run_of
+
+
+def run(
+    path: Path | None,
+    *,
+    format: str,
+    checkpoint: str | None,
+    as_json: bool,
+    allow_plugins: bool = False,
+) -> None:
+    """Write the report of a run beside its files and print where it is, with the verdict.
+
+    Raises: ConfigError, CheckpointError.
+    """
+    if format not in ("html", "png", "svg"):
+        raise ConfigError(f"--format {format}: must be html, png or svg")
+    folder = resolve(path, checkpoint, say=say)
+    facts = gather(folder)
+    say(f"{run_of(folder) or folder}, step {facts.step}")
+    found = examination(facts, folder, allow_plugins=allow_plugins, note=say)
+    report = Report.of(facts, found)
+    target = _target(folder, format)
+    try:
+        if format == "html":
+            write_text(target, report.html())
+        else:
+            from gptkit.recipes.report.figure import save_figure
+
+            save_figure(target, facts, report.losses)
+    except OSError as error:
+        raise ConfigError(f"{target}: cannot be written: {error.strerror or error}") from None
+    if as_json:
+        print(json.dumps({"report": str(target), **report.to_json()}, ensure_ascii=False))
+    else:
+        print(target)
+        print(report.verdict.sentence)
+
+
+def report_of_finished_run(run_dir: Path, dataset: Dataset, flops_per_token: int) -> str:
+    """Write the report of a run that has just ended and return the verdict and the place, in words.
+
+    Whatever goes wrong here is said and no more: the run itself is safe.
+    """
+    try:
+        checkpoint = pointed(run_dir, "best") or pointed(run_dir, "last")
+        if checkpoint is None:
+            return "report   none: there is no checkpoint"
+        report = Report.of(gather(checkpoint, dataset, flops_per_token))
+        target = _target(checkpoint, "html")
+        write_text(target, report.html())
+    except Exception as error:
+        return f"report   none: {type(error).__name__}: {error}"
+    return f"verdict  {report.verdict.sentence}\nreport   {target}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run, what was measured, and what follows."""
+
+    facts: RunFacts
+    baselines: tuple[Baseline, ...]
+    verdict: Verdict
+    examination: Examination | None
+    """None at the end of a run, which does not wait for it."""
+
+    @classmethod
+    def of(cls, facts: RunFacts, found: Examination | None = None) -> Report:
+        """Return the report of a run; without an evaluation its baselines are quick ones."""
+        baselines = quick_baselines(facts) if found is None else found.baselines
+        losses = {baseline.name: baseline.loss for baseline in baselines}
+        evidence = Evidence(
+            facts.curve("train_loss"), facts.curve("val_loss"), facts.vocab_size, losses
+        )
+        return cls(facts, baselines, judge(evidence), found)
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """The baselines, nats per token by name."""
+        return {baseline.name: baseline.loss for baseline in self.baselines}
+
+    @property
+    def loss(self) -> float | None:
+        """The model's validation loss at the checkpoint's step."""
+        value = self.facts.at_checkpoint.get("val_loss")
+        return self.examination.loss if self.examination else value
+
+    def html(self) -> str:
+        """Return the whole page."""
+        facts, found = self.facts, self.examination
+        return page(
+            f"{facts.name}: gptkit report",
+            *sections.all_of(
+                sections.header(facts),
+                sections.verdict_box(self.verdict),
+                sections.key_figures(facts),
+                sections.curves(facts, self.losses),
+                sections.evaluations(facts),
+                measured.beside_baselines(self.baselines, self.loss, whole=found is not None),
+                measured.by_context(found),
+                measured.confidence(found),
+                measured.ends(found),
+                sections.samples(facts),
+                sections.data(facts),
+                sections.cost(facts),
+                sections.settings(facts),
+            ),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the verdict and its numbers as plain values."""
+        return {
+            "run": self.facts.name,
+            "step": self.facts.step,
+            "verdict": self.verdict.name,
+            "because": self.verdict.because,
+            "advice": list(self.verdict.advice),
+            "val_loss": self.loss,
+            "baselines": self.losses,
+        }
+
+
+def _target(checkpoint: Path, suffix: str) -> Path:
+    run_dir = run_of(checkpoint)
+    if run_dir is not None:
+        return run_dir / f"report.{suffix}"
+    # Nothing is ever written into a checkpoint folder.
+    alone = checkpoint.absolute()
+    return alone.with_name(f"{alone.name}-report.{suffix}")
