@@ -17,6 +17,7 @@ from gptkit.cli import (
     config,
     doctor,
     evaluate,
+    plan,
     prepare,
     report,
     sample,
@@ -44,6 +45,7 @@ app.command("sample")(sample.sample)
 app.command("eval")(evaluate.evaluate)
 app.command("report")(report.report)
 app.command("prepare")(prepare.prepare)
+app.command("plan")(plan.plan)
 app.command("doctor")(doctor.doctor)
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(checkpoint.app, name="checkpoint")

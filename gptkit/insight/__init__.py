@@ -2,6 +2,7 @@
 
     ngrams, compression ─> baselines     what simple means make of the same text
     scores ─> reading                    each token under a model, then what that says
+    size, footprint                      what a model is made of, what a step takes of memory
 
 Plain functions of arrays that return data; nothing here prints or writes.
 """

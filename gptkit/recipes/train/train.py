@@ -62,7 +62,7 @@ def train(
             plugins = plugin_sources(config.plugins, folder)
             if resumed is not None:
                 config = adopt(config, resumed, place.world_size)
-            runtime = held.enter_context(Runtime.start(config.runtime, _workload(config)))
+            runtime = held.enter_context(Runtime.start(config.runtime, workload(config)))
         config = resolved(config, runtime)
         changed = changes(config, resumed) if resumed is not None else []
         with removed_on_error(prepared_folder()) as made:
@@ -96,7 +96,7 @@ def train(
         return run_session(session, changed)
 
 
-def _workload(config: RunConfig) -> Workload:
+def workload(config: RunConfig) -> Workload:
     """Return about how much the run will compute: its vocabulary is not known yet."""
     model, training = config.model, config.training
     per_token = 6 * 12 * model.n_layer * model.n_embd**2

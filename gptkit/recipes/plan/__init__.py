@@ -1,0 +1,1 @@
+"""gptkit plan: what a run will be, before it is begun."""

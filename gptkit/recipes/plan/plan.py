@@ -1,0 +1,235 @@
+"""The plan of a run: sizes by arithmetic, memory by a step without data, time by a few real steps.
+
+config -> data -> sizes and memory -> trial -> time, loss, advice
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from gptkit.config import RunConfig
+from gptkit.data.dataset import Dataset
+from gptkit.data.prepare import prepare_dataset
+from gptkit.data.progress import Progress
+from gptkit.insight.baselines import MOST_TRAIN_TOKENS, Scored, all_tokens, ngram_baselines
+from gptkit.insight.footprint import Footprint, StepShape, footprint
+from gptkit.insight.size import parameters_by_part
+from gptkit.model import GPT
+from gptkit.recipes.plan.advice import advice
+from gptkit.recipes.plan.trial import Trial, run_trial
+from gptkit.recipes.train.parts import build_parts
+from gptkit.recipes.train.session import resolved
+from gptkit.recipes.train.train import workload
+from gptkit.runtime.capacity import device_memory, resident_bytes
+from gptkit.runtime.runtime import Runtime
+from gptkit.training.limits import Limits
+
+_USUAL_PROCESS = 350_000_000
+"""Bytes of Python with torch, where the system does not say."""
+_KERNELS = 60_000_000
+"""Bytes that torch's kernels, threads and the first products add to a process."""
+_MOST_VAL_TOKENS = 200_000
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of one device; a CPU's hold the process too."""
+
+    run: Footprint
+    process: int
+    """Python, torch and the text before the first step."""
+    device: int | None
+    """What there is; None: nothing tells."""
+
+    @property
+    def total(self) -> int:
+        """What the run takes at its peak."""
+        return self.process + self.run.peak
+
+    def rows_that_fit(self, rows: int, share: float) -> int | None:
+        """Return the largest power of two of sequences at once that leaves memory free; None: none does."""
+        assert self.device is not None
+        fixed = self.process + self.run.checkpoint + self.run.weights + self.run.gradients
+        fixed += self.run.optimizer
+        per_row = (self.run.activations + self.run.logits) / rows
+        fitting = (share * self.device - fixed) / per_row
+        return 2 ** int(math.log2(min(fitting, rows - 1))) if fitting >= 1 and rows > 1 else None
+
+
+@dataclass(frozen=True)
+class LossBand:
+    """Where the validation loss will probably end, in nats per token."""
+
+    low: float
+    high: float
+    ngram: float
+    """The best n-gram model of the same text, which the band is derived from."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will be."""
+
+    parameters: dict[str, int]
+    flops_per_token: int
+    memory: Memory
+    vocab_size: int
+    train_tokens: int
+    val_tokens: int
+    tokens_per_step: int
+    steps: int | None
+    """None where only time ends the run and none was measured."""
+    epochs: float | None
+    step_seconds: float | None
+    """None where the run was not tried."""
+    evaluation_seconds: float | None
+    """All evaluations and samples of the run."""
+    seconds: float | None
+    """From the first step to the end."""
+    tokens_per_second: float | None
+    mfu: float | None
+    loss: LossBand | None
+    reasons: tuple[str, ...]
+    """What `auto` chose, and why."""
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def total_parameters(self) -> int:
+        """All trained numbers."""
+        return sum(self.parameters.values())
+
+    @property
+    def tokens(self) -> int | None:
+        """What the run learns from, repetitions counted."""
+        return None if self.steps is None else self.steps * self.tokens_per_step
+
+
+def make_plan(
+    config: RunConfig, *, progress: Progress, note: Callable[[str], None] = lambda text: None
+) -> Plan:
+    """Return the plan of a config; its data is prepared, unless that was done before.
+
+    Raises: GptkitError.
+    """
+    with Runtime.start(config.runtime, workload(config)) as runtime:
+        config = resolved(config, runtime)
+        dataset = prepare_dataset(
+            config.data, min_train_tokens=config.model.context_length + 1, progress=progress
+        )
+        # Also loads what a first product loads, so that it counts as the process's.
+        reach = runtime.peak_flops()
+        memory = _memory(config, dataset, runtime)
+        trial = None
+        if memory.device is None or memory.total < memory.device:
+            trial = run_trial(config, dataset, build_parts(config, dataset, runtime, None), runtime)
+        else:
+            note("no step was tried: there is not enough memory for one")
+        plan = _put_together(config, dataset, memory, trial, runtime, reach)
+    return _with_advice(config, plan)
+
+
+def _memory(config: RunConfig, dataset: Dataset, runtime: Runtime) -> Memory:
+    rows = config.training.micro_batch_size
+    assert rows is not None
+    on_cpu = runtime.device.type == "cpu"
+    shape = StepShape(
+        rows=rows,
+        context_length=config.model.context_length,
+        micro_batches=config.training.accumulation(runtime.world_size),
+        dtype=runtime.dtype,
+    )
+    process = (resident_bytes() or _USUAL_PROCESS) + _KERNELS if on_cpu else 0
+    run = footprint(config.model, dataset.tokenizer.vocab_size, config.optimizer, shape)
+    return Memory(run, process, device_memory(runtime.device))
+
+
+def _put_together(
+    config: RunConfig,
+    dataset: Dataset,
+    memory: Memory,
+    trial: Trial | None,
+    runtime: Runtime,
+    reach: float | None,
+) -> Plan:
+    vocab_size = dataset.tokenizer.vocab_size
+    with torch.device("meta"):
+        model = GPT(config.model, vocab_size)
+    splits = dataset.manifest.splits
+    training, context_length = config.training, config.model.context_length
+    tokens_per_step = training.batch_size * context_length
+    num_windows = (splits["train"].tokens - 1) // context_length
+    limits = Limits.of(training, context_length=context_length, num_windows=num_windows)
+    steps = _steps(limits, trial, training.eval_every)
+    seconds = evaluations = None
+    if trial is not None and steps is not None:
+        evaluations, saves = (
+            _times(steps, every) for every in (training.eval_every, training.save_every)
+        )
+        evaluations *= trial.evaluation + trial.sample
+        seconds = steps * trial.step + evaluations + saves * trial.save
+    rate = None if trial is None else tokens_per_step / trial.step
+    flops = model.flops_per_token()
+    return Plan(
+        parameters=parameters_by_part(model),
+        flops_per_token=flops,
+        memory=memory,
+        vocab_size=vocab_size,
+        train_tokens=splits["train"].tokens,
+        val_tokens=splits["val"].tokens,
+        tokens_per_step=tokens_per_step,
+        steps=steps,
+        epochs=None if steps is None else steps * training.batch_size / num_windows,
+        step_seconds=None if trial is None else trial.step,
+        evaluation_seconds=evaluations,
+        seconds=seconds,
+        tokens_per_second=rate,
+        mfu=None if rate is None or reach is None else rate * flops / reach,
+        loss=None if steps is None else _loss_band(dataset, flops * steps * tokens_per_step),
+        reasons=runtime.reasons,
+    )
+
+
+def _steps(limits: Limits, trial: Trial | None, eval_every: int) -> int | None:
+    """Return the steps of a run: of its first limit."""
+    if limits.time_budget is None:
+        return limits.max_steps
+    if trial is None:
+        return None
+    beside = (trial.evaluation + trial.sample + trial.save) / eval_every
+    steps = max(1, int(limits.time_budget / (trial.step + beside)))
+    return min(steps, limits.max_steps or steps)
+
+
+def _times(steps: int, every: int) -> float:
+    """Return how often something happens that is due every so many steps and at the end."""
+    return float(math.ceil(steps / every))
+
+
+def _loss_band(dataset: Dataset, flops: float) -> LossBand | None:
+    """Return where the loss may end: from counting, the cheapest model, and from the work put in.
+
+    Over our own runs, from 1e11 to 1e16 FLOP, the loss was near (1.5 - 0.115 (log10 FLOP - 11)) times that of the
+    best n-gram model; the band is 12 % to each side. Text much larger than what is counted here is learned better.
+    """
+    if not dataset.manifest.splits["val"].tokens:
+        return None
+    scored = Scored(
+        all_tokens(dataset.split("val"), _MOST_VAL_TOKENS), dataset.tokenizer.token_bytes()
+    )
+    found = ngram_baselines(
+        all_tokens(dataset.split("train"), MOST_TRAIN_TOKENS),
+        scored,
+        vocab_size=dataset.tokenizer.vocab_size,
+    )
+    best = min(one.loss for one in found)
+    middle = best * (1.5 - 0.115 * (math.log10(max(flops, 1.0)) - 11))
+    most = math.log(dataset.tokenizer.vocab_size)
+    return LossBand(max(0.0, 0.88 * middle), min(most, 1.12 * middle), best)
+
+
+def _with_advice(config: RunConfig, plan: Plan) -> Plan:
+    return replace(plan, warnings=tuple(advice(config, plan)))

@@ -1,0 +1,123 @@
+"""The pace of a run, from a few real steps of its own parts; what they learn is thrown away."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+
+from gptkit.config import RunConfig
+from gptkit.data.batches import Batch
+from gptkit.data.dataset import Dataset
+from gptkit.recipes.train.parts import Parts
+from gptkit.recipes.writing import training_sample
+from gptkit.runtime.interrupt import Interrupt
+from gptkit.runtime.runtime import Runtime
+from gptkit.runtime.timing import wait_for
+from gptkit.training.evaluate import Windows, evaluate
+from gptkit.training.feed import Feed
+from gptkit.training.objective import NextTokenObjective
+from gptkit.training.step import train_step
+from gptkit.training.update import Update
+
+_SECONDS = 6.0
+_WARM_UP = 3
+_MOST_STEPS = 60
+_EVALUATION_BATCHES = 3
+_SAMPLE_TOKENS = 32
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Seconds of this machine."""
+
+    step: float
+    """Median."""
+    steps: int
+    """How many were timed."""
+    evaluation: float
+    """The whole validation split."""
+    sample: float
+    save: float
+    """The copy that a checkpoint is written from; writing it goes on beside the steps."""
+
+
+def run_trial(config: RunConfig, dataset: Dataset, parts: Parts, runtime: Runtime) -> Trial:
+    """Time steps, evaluation, sample and copy of a run; its weights and optimizer change."""
+    step, steps = _time_steps(config, parts, runtime)
+    start = time.perf_counter()
+    parts.state.snapshot(parts.progress)
+    saved = time.perf_counter() - start
+    return Trial(
+        step=step,
+        steps=steps,
+        evaluation=_time_evaluation(parts, runtime),
+        sample=_time_sample(config, dataset, parts, runtime),
+        save=saved,
+    )
+
+
+def _time_steps(config: RunConfig, parts: Parts, runtime: Runtime) -> tuple[float, int]:
+    rows = config.training.micro_batch_size or 1
+    example = torch.zeros((rows, config.model.context_length), dtype=torch.int64)
+    replica = runtime.replicate(NextTokenObjective(parts.model), example, warn=lambda text: None)
+    replica.train()
+    update = Update(parts.state.optimizer, grad_clip=config.training.grad_clip, runtime=runtime)
+    times: list[float] = []
+    begin = time.perf_counter()
+    with Feed(parts.windows, runtime) as feed:
+        feed.go_to(0, config.training)
+        for step in range(_WARM_UP + _MOST_STEPS):
+            start = time.perf_counter()
+            train_step(
+                replica,
+                feed.next_step(),
+                update,
+                step=step,
+                seed=config.training.seed,
+                runtime=runtime,
+            )
+            wait_for(runtime.device)
+            now = time.perf_counter()
+            times.append(now - start)
+            if now - begin > _SECONDS and len(times) > 1:
+                break
+    warm = times[min(_WARM_UP, len(times) - 1) :]
+    return statistics.median(warm), len(warm)
+
+
+class _First:
+    """The first few batches of an evaluation."""
+
+    def __init__(self, windows: Windows) -> None:
+        self._windows = windows
+
+    def __len__(self) -> int:
+        return min(len(self._windows), _EVALUATION_BATCHES)
+
+    def batch(self, index: int) -> Batch:
+        return self._windows.batch(index)
+
+
+def _time_evaluation(parts: Parts, runtime: Runtime) -> float:
+    if parts.val_windows is None:
+        return 0.0
+    few = _First(parts.val_windows)
+    start = time.perf_counter()
+    evaluate(parts.model, few, runtime)
+    seconds = time.perf_counter() - start
+    return seconds * len(parts.val_windows) / len(few)
+
+
+def _time_sample(config: RunConfig, dataset: Dataset, parts: Parts, runtime: Runtime) -> float:
+    wanted = config.training.sample_tokens
+    few = min(wanted, _SAMPLE_TOKENS)
+    if not few:
+        return 0.0
+    training = config.training.model_copy(update={"sample_tokens": few})
+    start = time.perf_counter()
+    with runtime.autocast():
+        training_sample(parts.model, dataset.tokenizer, training, Interrupt())
+    return (time.perf_counter() - start) * wanted / few
