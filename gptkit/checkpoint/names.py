@@ -17,6 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+CONFIG_NAME = "config.yaml"
+TOKENIZER_NAME = "tokenizer.json"
+
 _WHOLE = re.compile(r"step_(\d{8,18})")
 _REPLACED = re.compile(r"(step_\d{8,18})\.replaced-.+")
 _CORRUPT = re.compile(r"step_\d{8,18}\.corrupt(-\d+)?")

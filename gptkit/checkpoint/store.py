@@ -27,6 +27,8 @@ from torch import Tensor
 
 from gptkit import __version__
 from gptkit.checkpoint.folder import SaveError, commit, remove_strays, require_space
+from gptkit.checkpoint.names import CONFIG_NAME as CONFIG_NAME
+from gptkit.checkpoint.names import TOKENIZER_NAME as TOKENIZER_NAME
 from gptkit.errors import CheckpointError, DivergenceError
 from gptkit.tokenizers.base import Tokenizer
 from gptkit.tokenizers.store import save_tokenizer, tokenizer_sha256
@@ -34,8 +36,6 @@ from gptkit.tokenizers.store import save_tokenizer, tokenizer_sha256
 WEIGHTS_NAME = "model.safetensors"
 OPTIMIZER_NAME = "optimizer.safetensors"
 STATE_NAME = "state.json"
-CONFIG_NAME = "config.yaml"
-TOKENIZER_NAME = "tokenizer.json"
 PLUGINS_NAME = "plugins"
 
 # A file may come from anyone: what reading it takes must be in proportion to what it can mean.

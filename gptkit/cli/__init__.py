@@ -17,6 +17,8 @@ from gptkit.cli import (
     config,
     doctor,
     evaluate,
+    export,
+    import_,
     plan,
     prepare,
     report,
@@ -47,6 +49,8 @@ app.command("report")(report.report)
 app.command("prepare")(prepare.prepare)
 app.command("plan")(plan.plan)
 app.command("doctor")(doctor.doctor)
+app.add_typer(export.app, name="export")
+app.add_typer(import_.app, name="import")
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(checkpoint.app, name="checkpoint")
 app.add_typer(config.app, name="config")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,22 @@ from gptkit.config import yaml12
 from gptkit.config.overrides import Override, apply_overrides
 from gptkit.config.problems import explain
 from gptkit.config.run import RunConfig
-from gptkit.data.sources import TokensConfig
+from gptkit.data.sources import ImportedConfig, TokensConfig
 from gptkit.errors import ConfigError
 from gptkit.plugins import load_plugins
 
 
 def load_config(
-    path: Path, overrides: Sequence[Override] = (), *, plugin_folder: Path | None = None
+    path: Path,
+    overrides: Sequence[Override] = (),
+    *,
+    plugin_folder: Path | None = None,
+    complete: Callable[[dict[str, Any]], dict[str, Any]] = lambda values: values,
 ) -> RunConfig:
     """Return the config in the YAML file `path` with `overrides` on top.
 
     Its plugins, Python files beside it (or in `plugin_folder`), are loaded first: their variants are choices like
-    any other.
+    any other. complete: adds what follows from the plain values given (gptkit.recipes.train.inherit).
 
     Raises: ConfigError with every problem, each as `file:line:column: key: what is wrong`.
     """
@@ -41,7 +45,7 @@ def load_config(
     }
     apply_overrides(values, overrides, origins)
     return validate_config(
-        values, origins, where=str(path), plugin_folder=plugin_folder or path.parent
+        complete(values), origins, where=str(path), plugin_folder=plugin_folder or path.parent
     )
 
 
@@ -77,8 +81,8 @@ def dump_config(config: RunConfig) -> str:
     The run folder is left out: a run can be moved.
     """
     values = config.model_copy(update={"run_dir": None}).model_dump(mode="json")
-    if isinstance(config.data.source, TokensConfig):
-        del values["data"]["tokenizer"]  # prepared tokens bring theirs
+    if isinstance(config.data.source, TokensConfig | ImportedConfig):
+        del values["data"]["tokenizer"]  # prepared tokens and imported models bring theirs
     return yaml12.write_yaml(values)
 
 

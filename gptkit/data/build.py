@@ -35,7 +35,7 @@ from gptkit.data.utf8 import Utf8Policy
 from gptkit.errors import DataError, PromptError
 from gptkit.section import Section
 from gptkit.tokenizers.base import Tokenizer
-from gptkit.tokenizers.config import TOKENIZERS, CharConfig
+from gptkit.tokenizers.config import TOKENIZERS, CharConfig, FileConfig
 from gptkit.tokenizers.store import save_tokenizer, tokenizer_sha256
 
 _SPOOL = "text"
@@ -86,7 +86,7 @@ def build_dataset(
     check_characters(config, corpus, lengths)
     tokenizer = _make_tokenizer(config.tokenizer, corpus, progress)
     save_tokenizer(tokenizer, folder / TOKENIZER)
-    splits = _write_splits(corpus, tokenizer, folder, progress, machine)
+    splits = _write_splits(config.tokenizer, corpus, tokenizer, folder, progress, machine)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         fingerprint=fingerprint,
@@ -165,7 +165,12 @@ def _make_tokenizer(section: Section, corpus: Corpus, progress: Progress) -> Tok
 
 
 def _write_splits(
-    corpus: Corpus, tokenizer: Tokenizer, folder: Path, progress: Progress, machine: Machine
+    section: Section,
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    folder: Path,
+    progress: Progress,
+    machine: Machine,
 ) -> dict[str, SplitFacts]:
     dtype = token_dtype(tokenizer.vocab_size)
     num_bytes = dict.fromkeys(SPLITS, 0)
@@ -180,8 +185,10 @@ def _write_splits(
                 writers[batch.split].append(batch.tokens, batch.document_starts)
                 num_bytes[batch.split] += batch.num_bytes
                 progress.advance(batch.num_bytes)
-        except PromptError as error:  # the characters are those of the first reading
-            raise DataError(CHANGED) from error
+        except PromptError as error:
+            # A char tokenizer made here has the characters of the first reading; a file's may lack some.
+            from_file = isinstance(section, FileConfig)
+            raise DataError(f"{error}, from data.tokenizer" if from_file else CHANGED) from error
         for writer in writers.values():
             writer.finish(last_token(tokenizer))
     progress.finish()

@@ -29,6 +29,8 @@ from gptkit.data.sources.tokens import MANIFEST
 from gptkit.data.utf8 import Utf8Policy
 from gptkit.errors import DataError
 from gptkit.section import Section
+from gptkit.tokenizers.config import FileConfig
+from gptkit.tokenizers.store import file_identity
 
 
 def check_data(config: DataConfig) -> None:
@@ -37,6 +39,8 @@ def check_data(config: DataConfig) -> None:
     Raises: DataError, or ConfigError where an extra is missing.
     """
     check_source(config.source)
+    if isinstance(config.tokenizer, FileConfig):
+        file_identity(config.tokenizer)
 
 
 def check_text(config: DataConfig, min_train_tokens: int, progress: Progress | None = None) -> None:
@@ -136,6 +140,8 @@ def data_fingerprint(config: DataConfig, progress: Progress) -> str:
         source = source.fetch(progress)
     identity: dict[str, Any] = source_identity(source, Utf8Policy("replace"))
     name = _name(config)
+    if isinstance(config.tokenizer, FileConfig):
+        settings["tokenizer"] = file_identity(config.tokenizer)
     return json_sha256({"format": FORMAT_VERSION, "source": {**identity, "name": name}, **settings})
 
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gptkit.config import find_config, load_config, parse_override, shipped_configs
+from gptkit.config import find_config, parse_override, shipped_configs
 from gptkit.config.help import setting_help
 from gptkit.config.shipped import describe
 from gptkit.config.yaml12 import write_scalar
 from gptkit.errors import ConfigError
+from gptkit.recipes.train.inherit import load_whole_config
 from gptkit.section import Section
 
 
@@ -29,7 +30,7 @@ def list_shipped(*, as_json: bool) -> None:
 
 def show(name: str, settings: Sequence[str], *, as_json: bool) -> None:
     """Print every setting of a config, presets and defaults filled in, each with its help."""
-    config = load_config(find_config(name), [parse_override(text) for text in settings])
+    config = load_whole_config(find_config(name), [parse_override(text) for text in settings])
     if as_json:
         print(json.dumps(config.model_dump(mode="json"), ensure_ascii=False))
         return

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from gptkit.config import find_config, load_config, parse_override
+from gptkit.config import find_config, parse_override
 from gptkit.data.config import DataConfig
 from gptkit.data.dataset import Dataset
 from gptkit.data.folders import prepared_folder, remove
@@ -15,6 +15,7 @@ from gptkit.data.prepare import prepare_dataset, prepared_path
 from gptkit.data.sources import TokensConfig
 from gptkit.errors import ConfigError
 from gptkit.recipes.journal import TerminalProgress, say
+from gptkit.recipes.train.inherit import load_whole_config
 from gptkit.recipes.train.start import check
 from gptkit.runtime.interrupt import Interrupt
 
@@ -26,7 +27,7 @@ def run(name: str | None, settings: Sequence[str], *, as_json: bool) -> None:
     """
     if name is None:
         raise ConfigError("give a CONFIG to prepare, or --clear")
-    config = load_config(find_config(name), [parse_override(text) for text in settings])
+    config = load_whole_config(find_config(name), [parse_override(text) for text in settings])
     check(config)
     with Interrupt() as interrupt, interrupt.soon():
         dataset = prepare_dataset(
@@ -49,7 +50,9 @@ def clear(name: str | None, settings: Sequence[str]) -> None:
     if name is None:
         removed = clear_all()
     else:
-        data = load_config(find_config(name), [parse_override(text) for text in settings]).data
+        data = load_whole_config(
+            find_config(name), [parse_override(text) for text in settings]
+        ).data
         if isinstance(data.source, TokensConfig):
             raise ConfigError(
                 f"{data.source.folder()}: is a source of its own, nothing made from one"

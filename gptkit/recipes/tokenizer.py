@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gptkit.checkpoint.store import TOKENIZER_NAME
-from gptkit.config import find_config, load_config, parse_override
+from gptkit.config import find_config, parse_override
 from gptkit.data.prepare import prepare_dataset
 from gptkit.errors import CheckpointError, ConfigError
 from gptkit.recipes.journal import TerminalProgress, say
+from gptkit.recipes.train.inherit import load_whole_config
 from gptkit.recipes.train.start import check
 from gptkit.runs import resolve
 from gptkit.runtime.interrupt import Interrupt
@@ -24,7 +25,7 @@ def train(name: str, settings: Sequence[str], out: Path) -> None:
 
     Raises: ConfigError, DataError, Interrupted.
     """
-    config = load_config(find_config(name), [parse_override(text) for text in settings])
+    config = load_whole_config(find_config(name), [parse_override(text) for text in settings])
     check(config)
     if out.is_dir() or not out.absolute().parent.is_dir():
         raise ConfigError(f"--out {out}: must be a file in a folder that exists")

@@ -35,6 +35,7 @@ class BPETokenizer:
 
     tokens: what each id stands for; None where it stands for no text (special tokens, ids left
     out). pattern: the name of one of PATTERNS, or a regular expression. special_tokens: name -> id.
+    end_of_text: the name of the special token between documents, where it is one of them.
     """
 
     kind: ClassVar[str] = "bpe"
@@ -46,11 +47,13 @@ class BPETokenizer:
         pattern: str,
         special_tokens: Mapping[str, int],
         encoding_name: str | None = None,
+        end_of_text: str = END_OF_TEXT,
     ) -> None:
         self.tokens = tuple(tokens)
         self.pattern = pattern
         self.special_tokens = dict(special_tokens)
         self.encoding_name = encoding_name
+        self._end_of_text = end_of_text
         self._bytes = [token or b"" for token in tokens]
         for name, token in special_tokens.items():
             self._bytes[token] = name.encode()
@@ -67,7 +70,7 @@ class BPETokenizer:
 
     @property
     def end_of_text(self) -> int | None:
-        return self.special_tokens.get(END_OF_TEXT)
+        return self.special_tokens.get(self._end_of_text)
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self.encode_array(text).tolist()
@@ -103,11 +106,13 @@ class BPETokenizer:
         return np.array([len(token or b"") for token in self.tokens], dtype=np.int64)
 
     def to_json(self) -> dict[str, Any]:
+        renamed = self._end_of_text != END_OF_TEXT
         return {
             "kind": self.kind,
             "encoding": self.encoding_name,
             "pattern": self.pattern,
             "special_tokens": self.special_tokens,
+            **({"end_of_text": self._end_of_text} if renamed else {}),
             "tokens": [
                 None if token is None else base64.b64encode(token).decode("ascii")
                 for token in self.tokens
@@ -136,6 +141,7 @@ class BPETokenizer:
             pattern=data["pattern"],
             special_tokens=special,
             encoding_name=data.get("encoding"),
+            end_of_text=data.get("end_of_text", END_OF_TEXT),
         )
 
 

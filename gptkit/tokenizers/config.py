@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from gptkit.section import Choices, PositiveInt, Section, number
+from gptkit.section import Choices, PathText, PositiveInt, Section, number
 
 
 class CharConfig(Section):
@@ -35,12 +35,21 @@ class TiktokenConfig(Section):
     """gpt2, r50k_base, p50k_base, cl100k_base, o200k_base, ..."""
 
 
+class FileConfig(Section):
+    """A tokenizer that was made before: that of another run, or of `gptkit tokenizer train`."""
+
+    name: Literal["file"] = "file"
+    path: PathText
+    """The tokenizer.json of a checkpoint, or any other of gptkit's."""
+
+
 TOKENIZERS = Choices(
     "tokenizer",
     {
         CharConfig: "gptkit.tokenizers.char:train",
         BPEConfig: "gptkit.tokenizers.bpe:train",
         TiktokenConfig: "gptkit.tokenizers.published:train",
+        FileConfig: "gptkit.tokenizers.store:train",
     },
     default="bpe",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from gptkit.errors import CheckpointError, DataError
 from gptkit.tokenizers.base import Tokenizer
 from gptkit.tokenizers.bpe import BPETokenizer
 from gptkit.tokenizers.char import CharTokenizer
+from gptkit.tokenizers.config import FileConfig
 
 KINDS: dict[str, Any] = {cls.kind: cls for cls in (CharTokenizer, BPETokenizer)}
 """What tokenizer.json says under "kind" -> the class that reads the rest."""
@@ -51,6 +53,37 @@ def load_tokenizer(path: Path) -> Tokenizer:
     except (AttributeError, TypeError, ValueError, DataError) as error:
         raise CheckpointError(f"{path}: is damaged: {_short(error)}") from None
     return tokenizer
+
+
+def train(
+    section: FileConfig,
+    texts: Callable[[], Iterable[str]],
+    *,
+    total_bytes: int,
+    progress: Callable[[int], None],
+) -> Tokenizer:
+    """Return the tokenizer in the file that a config names; no text is read.
+
+    Raises: DataError when the file is missing or holds no tokenizer.
+    """
+    try:
+        return load_tokenizer(Path(section.path))
+    except CheckpointError as error:  # its exit code would promise a checkpoint
+        raise DataError(f"data.tokenizer.path: {error}") from error
+
+
+def file_identity(section: FileConfig) -> dict[str, Any]:
+    """Return what changes when the tokenizer in the file does, wherever the file is.
+
+    Raises: DataError when it cannot be read.
+    """
+    try:
+        content = Path(section.path).read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"data.tokenizer.path: '{section.path}' cannot be read: {error.strerror or error}"
+        ) from None
+    return {"name": section.name, "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _check_round_trip(tokenizer: Tokenizer) -> None:

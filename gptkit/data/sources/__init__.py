@@ -4,6 +4,7 @@ A source is a section with one method, `documents(utf8)`; what else it may have 
 """
 
 from gptkit.data.sources.huggingface import HuggingFaceConfig
+from gptkit.data.sources.imported import ImportedConfig
 from gptkit.data.sources.jsonl import JsonlConfig
 from gptkit.data.sources.python_stdlib import PythonStdlibConfig
 from gptkit.data.sources.text import TextConfig
@@ -14,6 +15,7 @@ from gptkit.section import Choices
 __all__ = [
     "SOURCES",
     "HuggingFaceConfig",
+    "ImportedConfig",
     "JsonlConfig",
     "PythonStdlibConfig",
     "TextConfig",
@@ -31,6 +33,7 @@ SOURCES = Choices(
             UrlConfig,
             HuggingFaceConfig,
             TokensConfig,
+            ImportedConfig,
         )
     ),
     default="text",

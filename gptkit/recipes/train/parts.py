@@ -15,6 +15,7 @@ from gptkit.data.dataset import Dataset
 from gptkit.errors import CheckpointError, ConfigError
 from gptkit.loggers.metrics import METRICS_NAME, read_metrics
 from gptkit.model import GPT
+from gptkit.recipes.train.inherit import shape_differences
 from gptkit.recipes.train.resume import Resumed
 from gptkit.recipes.trust import fill
 from gptkit.runs import resolve
@@ -133,9 +134,14 @@ def _init_from(run: Path, model: GPT, dataset: Dataset) -> None:
     theirs = tokenizer_sha256(load_tokenizer(checkpoint / TOKENIZER_NAME))
     if theirs != tokenizer_sha256(dataset.tokenizer):
         raise ConfigError(
-            f"model.init_from: '{run}' has another tokenizer: its token ids mean other text"
+            f"model.init_from: '{run}' has another tokenizer: its token ids mean other text; a config"
+            " without data.tokenizer takes its tokenizer along"
         )
     try:
         fill(model, checkpoint)
     except CheckpointError as error:
-        raise ConfigError(f"model.init_from: {error}") from error
+        differences = ", ".join(shape_differences(model.config, checkpoint))
+        raise ConfigError(
+            f"model.init_from: {error}; what a config leaves out is taken from there, this one says"
+            f" {differences}"
+        ) from error

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gptkit.config import Override, RunConfig, find_config, from_mapping, load_config
+from gptkit.config import Override, RunConfig, find_config, from_mapping
 from gptkit.config.overrides import parse_override
 from gptkit.data.prepare import check_data, check_text
 from gptkit.errors import ConfigError
 from gptkit.loggers.config import check_installed
 from gptkit.recipes.journal import say
+from gptkit.recipes.train.inherit import load_whole_config
 from gptkit.runs import holds_run, refuse_if_held, resolve
 from gptkit.runtime.launch import is_launched, launch
 from gptkit.tokenizers.config import TiktokenConfig
@@ -43,7 +44,7 @@ def start(
     if extend_to is not None:
         overrides.append(Override(("training", "max_steps"), extend_to))
         resume = resume or "auto"
-    config = load_config(path, overrides)
+    config = load_whole_config(path, overrides)
     if run_dir is not None:
         config = config.model_copy(update={"run_dir": run_dir})
     check(config, devices=devices)

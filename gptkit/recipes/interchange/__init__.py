@@ -1,0 +1,1 @@
+"""gptkit export and import: what other programs read and write, with proof."""

@@ -1,0 +1,88 @@
+"""gptkit export hf: a run as a folder that transformers loads, proved by loading it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gptkit import __version__
+from gptkit.config import dump_config
+from gptkit.data.sources.source import source_place
+from gptkit.interchange.architectures import choose_architecture, head_dim
+from gptkit.interchange.hf import DTYPES, write_folder
+from gptkit.interchange.hf_proof import read_back, with_transformers
+from gptkit.interchange.model_card import CardFacts, model_card
+from gptkit.interchange.proof import require
+from gptkit.recipes.interchange.folder import beside, check_out, publish
+from gptkit.recipes.interchange.source import Exported, load_exported, rounded
+from gptkit.recipes.interchange.table import print_proof
+from gptkit.recipes.journal import say
+from gptkit.recipes.load import Run
+
+_VLLM_HEAD_DIMS = (64, 80, 96, 112, 120, 128, 192, 256)
+
+
+def run(exported: Exported, out: Path, *, dtype: str, verify: bool) -> None:
+    """Write the folder `out` and print the proof.
+
+    Raises: ConfigError, CheckpointError; ProofError when transformers makes something else of it.
+    """
+    check_out(out)
+    loaded = load_exported(exported)
+    config = loaded.config.model
+    architecture = choose_architecture(config)
+    model = rounded(loaded.model, DTYPES[dtype])
+    with beside(out) as folder:
+        made = folder / out.name
+        made.mkdir()
+        write_folder(
+            made,
+            config,
+            model.state_dict(),
+            loaded.tokenizer,
+            dtype=dtype,
+            card=model_card(_facts(loaded, architecture.class_name, dtype)),
+        )
+        if verify:
+            comparisons = read_back(made, model, loaded.tokenizer)
+            proved = with_transformers(made, model, loaded.tokenizer)
+            comparisons += proved or []
+            require(comparisons)
+            print_proof(comparisons)
+            if proved is None:
+                say(
+                    "warning: transformers is not installed (pip install 'gptkit[hf]'): the files were"
+                    " checked, but not that transformers computes the same from them"
+                )
+        publish(made, out)
+    if head_dim(config) not in _VLLM_HEAD_DIMS:
+        sizes = ", ".join(map(str, _VLLM_HEAD_DIMS))
+        say(f"note: vLLM wants heads of {sizes} channels; these have {head_dim(config)}")
+    say(f"wrote {out}: {architecture.class_name}, {dtype}")
+
+
+def _facts(loaded: Run, class_name: str, dtype: str) -> CardFacts:
+    data = loaded.config.data
+    names = ", ".join(Path(place).name for place in source_place(data.source).split(", "))
+    row = next((r for r in loaded.metrics if r["step"] == loaded.step and "val_loss" in r), {})
+    figures = {
+        name: value
+        for key, name in (
+            ("val_loss", "validation loss, nats per token"),
+            ("val_bits_per_byte", "validation bits per byte"),
+        )
+        if isinstance(value := row.get(key), float)
+    }
+    return CardFacts(
+        name=loaded.run_dir.absolute().name,
+        version=__version__,
+        class_name=class_name,
+        parameters=loaded.model.num_parameters(),
+        dtype=dtype,
+        context_length=loaded.config.model.context_length,
+        vocab_size=loaded.tokenizer.vocab_size,
+        tokenizer=loaded.tokenizer.kind,
+        data=f"{names} (source `{data.source.model_dump()['name']}`)",
+        step=loaded.step,
+        metrics=figures,
+        config=dump_config(loaded.config),
+    )

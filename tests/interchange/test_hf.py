@@ -1,0 +1,241 @@
+"""Folders for transformers, and models from them. The long form: benchmarks/interchange.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from gptkit.errors import ConfigError
+from gptkit.interchange.hf import Model, read_folder, write_folder
+from gptkit.interchange.hf_proof import load_with_transformers, logits_of
+from gptkit.interchange.probes import probe_tokens
+from gptkit.model import GPT
+from gptkit.tokenizers.base import Tokenizer
+from tests.interchange.conftest import random_model
+
+NO_QK_NORM = {"qk_norm": False}
+SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
+    "qwen3": ("llama3", {"positions": {"theta": 5_000.0}}),
+    "qwen3_grouped": ("qwen2", {"attention": {"n_kv_head": 2, "head_dim": 6}, "norm_eps": 1e-3}),
+    "qwen3_untied": ("char", {"attention": {"n_kv_head": 1}, "tie_embeddings": False}),
+    "llama": ("gpt2", {"attention": NO_QK_NORM, "dropout": 0.1}),
+    "llama_biases": ("llama3", {"attention": {**NO_QK_NORM, "n_kv_head": 2}, "bias": True}),
+    "llama_untied": ("char", {"attention": NO_QK_NORM, "tie_embeddings": False}),
+    "arcee_relu2": ("llama3", {"attention": NO_QK_NORM, "mlp": {"name": "relu2"}}),
+    "arcee_gelu": (
+        "qwen2",
+        {"attention": NO_QK_NORM, "mlp": {"name": "gelu_tanh", "width": 40}, "bias": True},
+    ),
+    "gpt2": ("gpt2", {"preset": "gpt2"}),
+    "gpt2_untied": ("char", {"preset": "gpt2", "tie_embeddings": False, "mlp": {"name": "relu"}}),
+    "gpt2_no_biases": ("gpt2", {"preset": "gpt2", "bias": False, "mlp": {"name": "gelu"}}),
+}
+
+
+@pytest.fixture(params=SHAPES)
+def written(
+    request: pytest.FixtureRequest, tokenizers: dict[str, Tokenizer], tmp_path: Path
+) -> tuple[Path, GPT, Tokenizer]:
+    """A folder of each shape with the model and the tokenizer that it was written from."""
+    kind, settings = SHAPES[request.param]
+    model = random_model(tokenizers[kind], **settings)
+    write_folder(tmp_path, model.config, model.state_dict(), tokenizers[kind], card="")
+    return tmp_path, model, tokenizers[kind]
+
+
+def test_transformers_computes_the_same_logits_and_misses_no_key(
+    written: tuple[Path, GPT, Tokenizer],
+) -> None:
+    folder, model, tokenizer = written
+    tokens = probe_tokens(tokenizer.vocab_size, model.config.context_length)
+
+    loaded, info = load_with_transformers(folder)
+    difference = (logits_of(loaded, tokens) - logits_of(model, tokens)).abs().max()
+
+    assert not any(found for key, found in info.items() if key.endswith("_keys"))
+    assert difference <= (1e-4 if "GPT2" in type(loaded).__name__ else 1e-5)
+    assert logits_of(model, tokens).std() > 0.1
+
+
+def test_an_export_comes_back_bit_for_bit(written: tuple[Path, GPT, Tokenizer]) -> None:
+    folder, model, tokenizer = written
+
+    found = read_folder(folder)
+
+    weights = model.state_dict()
+    assert found.weights.keys() == weights.keys()
+    assert all(torch.equal(found.weights[name], weight) for name, weight in weights.items())
+    assert GPT(found.config, found.vocab_size)(torch.zeros(1, 1, dtype=torch.int64)).shape
+    assert found.config.dropout == model.config.dropout
+    assert found.tokenizer is not None
+    assert found.tokenizer.to_json() == tokenizer.to_json()
+
+
+def test_transformers_stops_where_a_document_ends(
+    tokenizers: dict[str, Tokenizer], tmp_path: Path
+) -> None:
+    model = random_model(tokenizers["llama3"])
+    write_folder(tmp_path, model.config, model.state_dict(), tokenizers["llama3"], card="")
+
+    settings = transformers.GenerationConfig.from_pretrained(tmp_path)
+
+    assert settings.eos_token_id == tokenizers["llama3"].end_of_text
+
+
+def test_a_file_in_bfloat16_says_so_and_holds_rounded_weights(
+    tokenizers: dict[str, Tokenizer], tmp_path: Path
+) -> None:
+    model = random_model(tokenizers["char"])
+
+    write_folder(
+        tmp_path, model.config, model.state_dict(), tokenizers["char"], dtype="bfloat16", card=""
+    )
+
+    found = read_folder(tmp_path)
+    name = "token_embedding.weight"
+    assert found.dtype == "bfloat16"
+    assert torch.equal(found.weights[name], model.state_dict()[name].bfloat16().float())
+    assert transformers.AutoConfig.from_pretrained(tmp_path).dtype == torch.bfloat16
+
+
+class TestReading:
+    """Files that others wrote."""
+
+    @pytest.fixture
+    def folder(self, tokenizers: dict[str, Tokenizer], tmp_path: Path) -> Path:
+        model = random_model(tokenizers["gpt2"], preset="gpt2")
+        write_folder(tmp_path, model.config, model.state_dict(), tokenizers["gpt2"], card="")
+        return tmp_path
+
+    def change_tensors(self, folder: Path, change: Any) -> None:
+        tensors = load_file(folder / "model.safetensors")
+        save_file(change(tensors), folder / "model.safetensors", {"format": "pt"})
+
+    def change_config(self, folder: Path, **keys: Any) -> None:
+        path = folder / "config.json"
+        data = json.loads(path.read_text(encoding="utf-8")) | keys
+        path.write_text(json.dumps(data), encoding="utf-8")
+
+    def same(self, found: Model, other: Model) -> bool:
+        return all(torch.equal(found.weights[n], w) for n, w in other.weights.items())
+
+    def test_the_names_of_older_gpt2_files_are_known(self, folder: Path) -> None:
+        expected = read_folder(folder)
+        self.change_tensors(
+            folder,
+            lambda tensors: {
+                **{name.removeprefix("transformer."): t for name, t in tensors.items()},
+                "h.0.attn.bias": torch.ones(1, 1, 24, 24),
+                "h.1.attn.masked_bias": torch.tensor(-1e4),
+            },
+        )
+
+        assert self.same(read_folder(folder), expected)
+
+    def test_a_file_beside_its_config_is_enough(self, folder: Path) -> None:
+        assert self.same(read_folder(folder / "model.safetensors"), read_folder(folder))
+
+    def test_a_model_in_several_files_is_read(self, folder: Path) -> None:
+        expected = read_folder(folder)
+        tensors = load_file(folder / "model.safetensors")
+        names = sorted(tensors)
+        files = {"a.safetensors": names[:5], "b.safetensors": names[5:]}
+        for file, part in files.items():
+            save_file({name: tensors[name] for name in part}, folder / file, {"format": "pt"})
+        (folder / "model.safetensors").unlink()
+        weight_map = {name: file for file, part in files.items() for name in part}
+        (folder / "model.safetensors.index.json").write_text(
+            json.dumps({"weight_map": weight_map}), encoding="utf-8"
+        )
+
+        assert self.same(read_folder(folder), expected)
+
+    def test_a_head_that_repeats_its_embedding_is_no_other_tensor(self, folder: Path) -> None:
+        expected = read_folder(folder)
+        self.change_tensors(
+            folder, lambda t: {**t, "lm_head.weight": t["transformer.wte.weight"].clone()}
+        )
+
+        assert self.same(read_folder(folder), expected)
+
+    def test_a_head_that_differs_is_refused(self, folder: Path) -> None:
+        self.change_tensors(
+            folder, lambda t: {**t, "lm_head.weight": t["transformer.wte.weight"] + 1}
+        )
+
+        with pytest.raises(ConfigError, match=r"'lm_head.weight' differs from the embedding"):
+            read_folder(folder)
+
+    def test_a_tensor_without_a_place_is_refused(self, folder: Path) -> None:
+        self.change_tensors(folder, lambda t: {**t, "transformer.h.9.extra": torch.ones(2)})
+
+        with pytest.raises(ConfigError, match=r"'transformer.h.9.extra' has no place"):
+            read_folder(folder)
+
+    def test_a_tensor_that_is_missing_is_named(self, folder: Path) -> None:
+        name = "transformer.h.1.mlp.c_fc.bias"
+        self.change_tensors(folder, lambda t: {n: w for n, w in t.items() if n != name})
+
+        with pytest.raises(ConfigError, match=f"'{name}' is missing"):
+            read_folder(folder)
+
+    def test_a_tensor_of_another_shape_is_refused(self, folder: Path) -> None:
+        name = "transformer.wpe.weight"
+        self.change_tensors(folder, lambda t: {**t, name: t[name][:, :-1].contiguous()})
+
+        with pytest.raises(ConfigError, match=r"'transformer.wpe.weight' has the shape"):
+            read_folder(folder)
+
+    @pytest.mark.parametrize(
+        ("keys", "problem"),
+        [
+            ({"model_type": "mamba"}, "'mamba' is not supported; supported: qwen3, llama"),
+            ({"activation_function": "silu"}, "activation_function: 'silu'"),
+            ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx: True"),
+            ({"n_head": 5}, "must be a multiple of n_head"),
+            ({"vocab_size": "many"}, "vocab_size"),
+        ],
+    )
+    def test_a_config_that_gptkit_cannot_be_is_refused(
+        self, folder: Path, keys: dict[str, Any], problem: str
+    ) -> None:
+        self.change_config(folder, **keys)
+
+        with pytest.raises(ConfigError, match=problem):
+            read_folder(folder)
+
+    @pytest.mark.parametrize(
+        ("keys", "problem"),
+        [
+            ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "rope_type 'llama3'"),
+            ({"rope_parameters": {"rope_type": "yarn"}}, "rope_type 'yarn'"),
+            ({"attention_bias": True}, "attention_bias is True and mlp_bias False"),
+            ({"hidden_act": "gelu"}, "hidden_act: 'gelu'"),
+            ({"use_sliding_window": True}, "use_sliding_window: True"),
+        ],
+    )
+    def test_what_llama_and_qwen3_may_do_and_gptkit_does_not_is_refused(
+        self,
+        tokenizers: dict[str, Tokenizer],
+        tmp_path: Path,
+        keys: dict[str, Any],
+        problem: str,
+    ) -> None:
+        model = random_model(tokenizers["gpt2"])
+        write_folder(tmp_path, model.config, model.state_dict(), tokenizers["gpt2"], card="")
+        self.change_config(tmp_path, **keys)
+
+        with pytest.raises(ConfigError, match=problem):
+            read_folder(tmp_path)
+
+    def test_pickles_are_not_opened(self, folder: Path) -> None:
+        (folder / "pytorch_model.bin").write_bytes(b"x")
+
+        with pytest.raises(ConfigError, match=r"not a .safetensors file"):
+            read_folder(folder / "pytorch_model.bin")
