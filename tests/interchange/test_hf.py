@@ -98,10 +98,12 @@ def test_a_file_in_bfloat16_says_so_and_holds_rounded_weights(
     )
 
     found = read_folder(tmp_path)
-    name = "token_embedding.weight"
+    weight = "token_embedding.weight"
     assert found.dtype == "bfloat16"
-    assert torch.equal(found.weights[name], model.state_dict()[name].bfloat16().float())
-    assert transformers.AutoConfig.from_pretrained(tmp_path).dtype == torch.bfloat16
+    assert torch.equal(found.weights[weight], model.state_dict()[weight].bfloat16().float())
+    config = transformers.AutoConfig.from_pretrained(tmp_path)
+    name = "dtype" if int(transformers.__version__.split(".")[0]) >= 5 else "torch_dtype"
+    assert getattr(config, name) == torch.bfloat16
 
 
 class TestReading:
