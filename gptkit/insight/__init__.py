@@ -3,6 +3,7 @@
     ngrams, compression ─> baselines     what simple means make of the same text
     scores ─> reading                    each token under a model, then what that says
     size, footprint                      what a model is made of, what a step takes of memory
+    preflight                            what a few milliseconds tell before hours of training
 
 Plain functions of arrays that return data; nothing here prints or writes.
 """

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from gptkit.errors import ConfigError
-from gptkit.section import NonNegativeInt, PositiveFloat, PositiveInt, Section
+from gptkit.section import Flag, NonNegativeInt, PositiveFloat, PositiveInt, Section
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -67,6 +67,9 @@ class TrainingConfig(Section):
     """Rollbacks of a run before it ends after all."""
     spike_threshold: PositiveFloat | None = 20.0
     """Robust standard deviations above the last losses that make a spike; null: nothing is one."""
+    preflight: Flag = True
+    """Before a new run, ask a small copy of the model what would make training worthless: a leak from
+    the future, a wrong target, a cache that differs."""
     sample_prompt: str | None = None
     """Prompt of the sample at each evaluation; null: end-of-text, or a newline."""
     sample_tokens: NonNegativeInt = 200

@@ -17,6 +17,7 @@ from gptkit.loggers.metrics import METRICS_NAME, read_metrics
 from gptkit.plugins import plugin_sources
 from gptkit.recipes.journal import Journal, TerminalProgress
 from gptkit.recipes.train.parts import Parts, build_parts
+from gptkit.recipes.train.preflight import check_before_training
 from gptkit.recipes.train.resume import (
     Resumed,
     adopt,
@@ -74,6 +75,8 @@ def train(
                 check_data_identity(dataset.identity, resumed.checkpoint)
             with interrupt.at_once():
                 parts = build_parts(config, dataset, runtime, resumed)
+                if resumed is None and config.training.preflight and runtime.is_main:
+                    check_before_training(config, dataset, parts, plugins, journal.say)
         session = Session(
             config=config,
             name=name,
