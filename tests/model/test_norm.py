@@ -42,3 +42,20 @@ def test_half_precision_comes_out_as_it_came_in() -> None:
 
     assert y.dtype == torch.bfloat16
     torch.testing.assert_close(y.float(), norm(x), atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("weight_dtype", [torch.float32, torch.bfloat16])
+def test_gradients_in_half_precision_are_those_of_float32_rounded(
+    weight_dtype: torch.dtype,
+) -> None:
+    norm = RMSNorm(64, eps=1e-6).to(weight_dtype)
+    x, gradient = torch.randn(2, 3, 64), torch.randn(2, 3, 64)
+    precise = RMSNorm(64, eps=1e-6)
+    wide, half = x.clone().requires_grad_(), x.bfloat16().requires_grad_()
+
+    rounded = torch.autograd.grad(norm(half), (half, norm.weight), gradient.bfloat16())
+    exact = torch.autograd.grad(precise(wide), (wide, precise.weight), gradient)
+
+    assert [g.dtype for g in rounded] == [torch.bfloat16, weight_dtype]
+    for ours, theirs in zip(rounded, exact, strict=True):
+        torch.testing.assert_close(ours.float(), theirs, atol=0.05, rtol=0.05)
