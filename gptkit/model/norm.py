@@ -65,7 +65,8 @@ class _RMSNormOnCPU(torch.autograd.Function):
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=precise)
         inverse_rms = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, inverse_rms, weight)
-        return (x * inverse_rms.to(x.dtype)).mul_(weight)
+        y: Tensor = (x * inverse_rms.to(x.dtype)).mul_(weight)
+        return y
 
     @staticmethod
     @once_differentiable

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,8 +25,10 @@ _CPU_BFLOAT16_SPEEDUP = 1.5
 # it.
 _TRIAL_SIZE = 256
 
-# Compiling takes about a minute on a GPU and saves about half of the time after it.
+# Compiling takes about a minute on a GPU, 10 to 30 seconds on a CPU, and saves up to half of the time
+# after it; nothing on a CPU under dropout, whose random numbers are slow there (benchmarks/cpu_training.md).
 _COMPILE_PAYS_AFTER_SECONDS = 180.0
+_CPP_COMPILERS = ("g++", "clang++", "cl")
 _EAGER_UTILISATION = 0.2
 
 
@@ -33,6 +37,7 @@ class Workload:
     """What a training run asks of the machine, as far as the choices depend on it."""
 
     n_embd: int
+    dropout: float = 0.0
     total_flops: float | None = None
     """Forward and backward, all steps, all ranks; None: not known beforehand."""
     seconds: float | None = None
@@ -75,7 +80,7 @@ def choose(
     Raises: ConfigError for float16 where it cannot be trained.
     """
     dtype, why_dtype = choose_dtype(config.dtype, device, workload)
-    compiled, why_compile = choose_compile(config.compile, device, workload)
+    compiled, why_compile = choose_compile(config.compile, device, dtype, workload)
     resolved = config.model_copy(
         update={"device": device.type, "dtype": dtype, "compile": compiled}
     )
@@ -128,28 +133,43 @@ def multiplies_bfloat16() -> bool:
 
 
 def choose_compile(
-    setting: bool | Literal["auto"], device: torch.device, workload: Workload | None
+    setting: bool | Literal["auto"], device: torch.device, dtype: DType, workload: Workload | None
 ) -> tuple[bool, str]:
     """Return whether to compile the training step and why."""
     if setting != "auto":
         return setting, ""
-    if workload is None or device.type != "cuda":
+    if workload is None or device.type not in ("cuda", "cpu"):
         return False, ""
-    if importlib.util.find_spec("triton") is None:
-        return False, "not compiled: triton is not installed"
-    if torch.cuda.get_device_capability(device) < (7, 0):
-        return False, "not compiled: this GPU is too old for triton"
-    seconds = _eager_seconds(device, workload)
+    obstacle = _gpu_obstacle(device) if device.type == "cuda" else _cpu_obstacle(workload)
+    seconds = _eager_seconds(device, dtype, workload)
     if seconds is not None and seconds < _COMPILE_PAYS_AFTER_SECONDS:
-        return False, "not compiled: the run is short"
-    return True, "compiled"
+        obstacle = "the run is short"
+    return (False, f"not compiled: {obstacle}") if obstacle else (True, "compiled")
 
 
-def _eager_seconds(device: torch.device, workload: Workload) -> float | None:
+def _gpu_obstacle(device: torch.device) -> str:
+    if importlib.util.find_spec("triton") is None:
+        return "triton is not installed"
+    if torch.cuda.get_device_capability(device) < (7, 0):
+        return "this GPU is too old for triton"
+    return ""
+
+
+def _cpu_obstacle(workload: Workload) -> str:
+    if workload.dropout > 0:
+        return "dropout is faster without"
+    named = os.environ.get("CXX")
+    if not any(shutil.which(name) for name in ([named] if named else _CPP_COMPILERS)):
+        return "there is no C++ compiler"
+    return ""
+
+
+def _eager_seconds(device: torch.device, dtype: DType, workload: Workload) -> float | None:
     """Return about how long the run takes without a compiler, None where nothing tells."""
-    peak = peak_flops(device, torch.bfloat16)
     if workload.seconds is not None:
         return workload.seconds
+    on_gpu = device.type == "cuda"
+    peak = peak_flops(device, torch.bfloat16 if on_gpu else getattr(torch, dtype))
     if workload.total_flops is None or peak is None:
         return None
     return workload.total_flops / (peak * _EAGER_UTILISATION)

@@ -1,9 +1,17 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from gptkit.errors import ConfigError
 from gptkit.runtime import choose as chosen
-from gptkit.runtime.choose import Workload, choose, choose_device, choose_dtype
+from gptkit.runtime.choose import (
+    Workload,
+    choose,
+    choose_compile,
+    choose_device,
+    choose_dtype,
+)
 from gptkit.runtime.config import RuntimeConfig
 from gptkit.runtime.peak import measured_flops
 
@@ -71,6 +79,43 @@ def test_emulated_bfloat16_is_obeyed_with_a_warning(cpu_without_bfloat16):
 def test_float16_is_not_trained_on_a_cpu():
     with pytest.raises(ConfigError, match=r"runtime.dtype: float16 trains on cuda only"):
         choose_dtype("float16", CPU, WIDE)
+
+
+LONG = Workload(n_embd=128, seconds=3600.0)
+
+
+def compiles(workload):
+    return choose_compile("auto", CPU, "float32", workload)
+
+
+def test_a_long_run_is_compiled_and_a_short_one_is_not(monkeypatch):
+    monkeypatch.setattr(chosen.shutil, "which", lambda name: name)
+    monkeypatch.setattr(chosen, "peak_flops", lambda device, dtype: 1e11)
+
+    assert compiles(LONG) == (True, "compiled")
+    assert compiles(replace(LONG, seconds=None, total_flops=1e14)) == (True, "compiled")
+    short = (False, "not compiled: the run is short")
+    assert compiles(replace(LONG, seconds=60.0)) == short
+    assert compiles(replace(LONG, seconds=None, total_flops=1e11)) == short
+
+
+def test_a_cpu_compiles_no_dropout_and_nothing_without_a_compiler(monkeypatch):
+    monkeypatch.setattr(chosen.shutil, "which", lambda name: name)
+    assert compiles(replace(LONG, dropout=0.1))[1] == "not compiled: dropout is faster without"
+
+    monkeypatch.setattr(chosen.shutil, "which", lambda name: None)
+    assert compiles(LONG)[1] == "not compiled: there is no C++ compiler"
+
+
+def test_the_compiler_that_the_user_names_is_the_one_looked_for(monkeypatch):
+    monkeypatch.setenv("CXX", "mine++")
+    monkeypatch.setattr(chosen.shutil, "which", lambda name: name if name == "mine++" else None)
+
+    assert compiles(LONG)[0]
+
+
+def test_nothing_is_compiled_where_nothing_is_trained():
+    assert choose_compile("auto", CPU, "float32", None) == (False, "")
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch):

@@ -108,6 +108,7 @@ def workload(config: RunConfig) -> Workload:
         tokens = training.max_steps * training.batch_size * model.context_length
     return Workload(
         n_embd=model.n_embd,
+        dropout=model.dropout,
         total_flops=None if tokens is None else float(per_token * tokens),
         seconds=training.time_budget,
     )
