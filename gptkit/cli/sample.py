@@ -23,6 +23,12 @@ def sample(
         str | None,
         typer.Option(metavar="FILE", help="File with the prompt; -: standard input."),
     ] = None,
+    prompts_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help='A prompt a line (.jsonl: under "prompt"); prints JSON lines.'
+        ),
+    ] = None,
     max_new_tokens: Annotated[
         int, typer.Option(min=1, metavar="N", help="Tokens of a sample.")
     ] = 200,
@@ -41,6 +47,10 @@ def sample(
     repetition_penalty: Annotated[
         float, typer.Option(help="Above 1: tokens that were there become less likely.")
     ] = 1.0,
+    logit_bias: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID=X", help="Add X to a token's logit; -1000000: never; repeatable."),
+    ] = None,
     stop: Annotated[
         list[str] | None, typer.Option(metavar="STR", help="End before this text; repeatable.")
     ] = None,
@@ -59,9 +69,19 @@ def sample(
         bool, typer.Option("--no-echo", help="Print the continuation without the prompt.")
     ] = False,
     json: Json = False,
+    log_probs: Annotated[
+        bool, typer.Option("--log-probs", help="The JSON gives each token's log-probability.")
+    ] = False,
     interactive: Annotated[
         bool, typer.Option("--interactive", help="Ask for prompts until Ctrl-D.")
     ] = False,
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "int8"],
+        typer.Option(
+            metavar="auto|float32|bfloat16|int8",
+            help="Precision; int8: weights of 8 bits, fastest on CPUs, a little less exact.",
+        ),
+    ] = "auto",
     checkpoint: Checkpoint = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
@@ -80,6 +100,7 @@ def sample(
         "top_p": top_p,
         "min_p": min_p,
         "repetition_penalty": repetition_penalty,
+        "logit_bias": dict(map(_bias, logit_bias or ())),
         "seed": seed,
         "stop": tuple(stop or ()),
         "ignore_eos": ignore_eos,
@@ -90,12 +111,25 @@ def sample(
         SampleRequest(
             prompt=prompt,
             prompt_file=prompt_file or dash,
+            prompts_file=prompts_file,
             options=options,
             num_samples=num_samples,
             echo=not no_echo,
             as_json=json,
+            log_probs=log_probs,
             interactive=interactive,
         ),
         checkpoint=checkpoint,
+        dtype=dtype,
         allow_plugins=allow_plugins,
     )
+
+
+def _bias(text: str) -> tuple[int, float]:
+    token, _, value = text.partition("=")
+    try:
+        return int(token), float(value)
+    except ValueError:
+        raise typer.BadParameter(
+            f"--logit-bias {text}: must be a token's id and a number, such as 50=-2.5"
+        ) from None

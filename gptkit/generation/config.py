@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -16,11 +17,13 @@ from gptkit.section import (
     number,
 )
 
+Bias = Annotated[float, BeforeValidator(number), Field(ge=-1e6, le=1e6)]
+
 
 class SamplingConfig(Section):
     """How the next token is drawn from the model's logits.
 
-    The filters apply in this order: repetition_penalty, temperature, top_k, top_p, min_p. Each
+    They apply in this order: logit_bias, repetition_penalty, temperature, top_k, top_p, min_p. Each
     works on what the one before left, and at least one token always stays.
     """
 
@@ -34,6 +37,8 @@ class SamplingConfig(Section):
     """Draw from the fewest likeliest tokens that have this probability together; null: from all."""
     min_p: Fraction | None = None
     """Drop tokens less likely than this share of the likeliest one; null: none."""
+    logit_bias: Mapping[NonNegativeInt, Bias] = {}
+    """Added to the logits of single tokens, by id, before all else; -1000000: never that token."""
     repetition_penalty: PositiveFloat = 1.0
     """Above 1: tokens that were in the prompt or the text so far become less likely; 1: off."""
     seed: Annotated[int, BeforeValidator(number), Field(strict=True)] = 1337

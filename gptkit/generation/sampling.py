@@ -6,7 +6,8 @@ meaning are those of Hugging Face's logits processors, but top-k keeps exactly k
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -15,22 +16,49 @@ from gptkit.errors import CheckpointError
 from gptkit.generation.config import SamplingConfig
 
 
-def choose(
-    logits: Tensor, seen: Tensor, sampling: SamplingConfig, generators: Sequence[Generator]
-) -> Tensor:
-    """Return the next token of each row: (B, V) logits -> (B,) int64, on the CPU.
+class Chosen(NamedTuple):
+    """The next token of each row."""
 
-    seen: (B, V) bool, tokens that the row holds already. Row i draws one number from generators[i],
-    none at temperature 0, where the likeliest token wins, and of equal ones the lowest id.
+    tokens: Tensor
+    """(R,) int64."""
+    log_probs: Tensor
+    """(R,): the logarithm of the probability that the model gave it, before any filter."""
+
+
+@torch.inference_mode()
+def choose(
+    logits: Tensor,
+    sampling: SamplingConfig,
+    generators: Sequence[Generator],
+    seen: Tensor | None = None,
+) -> Chosen:
+    """Return the next token of each row of logits (R, V).
+
+    Row i draws one number from generators[i], none at temperature 0, where the likeliest token wins,
+    and of equal ones the lowest id.
+    seen: (R, V) bool, tokens that a row holds already; needed for a repetition penalty.
 
     Raises: CheckpointError, where the logits are not finite.
     """
-    logits = logits.float().cpu()
     if not logits.amax(dim=-1).isfinite().all():  # -inf alone drops a token
         raise CheckpointError(
             "the model's logits are NaN or infinite: its weights are broken, take another checkpoint"
         )
+    tokens = _choose(logits, sampling, generators, seen)
+    log_probs = logits.gather(-1, tokens.unsqueeze(-1)) - logits.logsumexp(dim=-1, keepdim=True)
+    return Chosen(tokens, log_probs.squeeze(-1))
+
+
+def _choose(
+    logits: Tensor,
+    sampling: SamplingConfig,
+    generators: Sequence[Generator],
+    seen: Tensor | None,
+) -> Tensor:
+    if sampling.logit_bias:
+        logits = add_bias(logits, sampling.logit_bias)
     if sampling.repetition_penalty != 1.0:
+        assert seen is not None
         logits = penalise_repetition(logits, seen, sampling.repetition_penalty)
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
@@ -41,7 +69,20 @@ def choose(
         logits = keep_top_p(logits, sampling.top_p)
     if sampling.min_p:
         logits = keep_min_p(logits, sampling.min_p)
-    return draw(logits, torch.cat([torch.rand(1, generator=g) for g in generators]))
+    uniform = torch.cat([torch.rand(1, generator=g) for g in generators])
+    return draw(logits, uniform.to(logits.device))
+
+
+def add_bias(logits: Tensor, bias: Mapping[int, float]) -> Tensor:
+    """Add to the logits of single tokens.
+
+    >>> add_bias(torch.tensor([1.0, 2.0]), {1: -3.0})
+    tensor([ 1., -1.])
+    """
+    tokens = torch.tensor(list(bias), device=logits.device)
+    return logits.index_add(
+        -1, tokens, logits.new_tensor(list(bias.values())).expand(*logits.shape[:-1], -1)
+    )
 
 
 def penalise_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
@@ -49,7 +90,9 @@ def penalise_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
 
     Reference: CTRL, arXiv:1909.05858, section 4.1.
     """
-    return torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
+    penalised = torch.where(logits > 0, logits / penalty, logits * penalty)
+    finite = torch.finfo(logits.dtype)  # where a huge penalty has gone beyond
+    return torch.where(seen, penalised.clamp_(finite.min, finite.max), logits)
 
 
 def apply_temperature(logits: Tensor, temperature: float) -> Tensor:

@@ -6,7 +6,7 @@ tokens -> bytes -> incremental UTF-8 decoder -> hold back what may become a stop
 from __future__ import annotations
 
 import codecs
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from gptkit.errors import ConfigError
@@ -17,27 +17,6 @@ class BytesDecoder(Protocol):
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:
         """Return the bytes that `ids` stand for."""
-
-
-def stream_text(
-    tokenizer: BytesDecoder, tokens: Iterable[int], stops: Sequence[str] = ()
-) -> Generator[str, None, bool]:
-    """Yield the text of `tokens` in pieces, each as soon as it is certain.
-
-    Together they are what `TextStream` describes. No more tokens are taken once a stop string came.
-    Returns (as the value of the generator) whether one did.
-
-    Raises: ConfigError, where a stop string is empty.
-    """
-    stream = TextStream(tokenizer, stops)
-    for token in tokens:
-        if piece := stream.push(token):
-            yield piece
-        if stream.stopped:
-            return True
-    if piece := stream.finish():
-        yield piece
-    return stream.stopped
 
 
 class TextStream:

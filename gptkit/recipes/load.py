@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Unpack, overload
 
@@ -16,16 +17,18 @@ from gptkit.checkpoint.store import (
 )
 from gptkit.config import RunConfig
 from gptkit.errors import ConfigError
+from gptkit.generation.engine import Engine, Sample
+from gptkit.generation.int8 import Int8Weights, quantise_model
 from gptkit.loggers.metrics import METRICS_NAME, Row, read_metrics
 from gptkit.model import GPT
 from gptkit.recipes.trust import trusted_config, trusted_model
-from gptkit.recipes.writing import Writing, WritingOptions, prompt_tokens, start_writing
+from gptkit.recipes.writing import Writing, WritingOptions, prompt_tokens
 from gptkit.runs import resolve, run_of
 from gptkit.runtime.choose import choose_device, choose_dtype
 from gptkit.tokenizers.base import Tokenizer
 from gptkit.tokenizers.store import load_tokenizer
 
-DType = Literal["auto", "float32", "bfloat16", "float16"]
+DType = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Run:
     """The checkpoint folder it came from."""
     step: int
     """Optimizer steps behind it."""
+    int8: Int8Weights = field(default_factory=dict)
+    """The matrices that were rounded to eight bits."""
 
     @property
     def run_dir(self) -> Path:
@@ -78,7 +83,7 @@ class Run:
         Raises: as `stream`.
         """
         writing = self.write(prompt, num_samples=num_samples, **options)
-        texts = ["".join(writing.pieces(i)) for i in range(num_samples)]
+        texts = [writing.text(i) for i in range(num_samples)]
         return texts[0] if num_samples == 1 else texts
 
     def write(
@@ -86,7 +91,13 @@ class Run:
     ) -> Writing:
         """Return the samples of a prompt, to be read as streams, with their tokens and why they ended."""
         tokens, _ = prompt_tokens(self.tokenizer, prompt)
-        return start_writing(self.model, self.tokenizer, tokens, num_samples=num_samples, **options)
+        samples = [Sample(tokens, i) for i in range(num_samples)]
+        return Writing(self.engine, self.tokenizer, samples, **options)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The model made ready to write: done when it is first asked to, in a second at most."""
+        return Engine(self.model, self.int8)
 
 
 def load_run(
@@ -101,7 +112,8 @@ def load_run(
     """Load a trained model.
 
     run: a run folder, whose best checkpoint counts unless `checkpoint` says best, last or a step; a checkpoint folder;
-    None: the newest run. dtype "auto": bfloat16 where the hardware multiplies it, else float32. allow_plugins: run the
+    None: the newest run. dtype "auto": bfloat16 where the hardware multiplies it, else float32; "int8": the weights of
+    matrix products in eight bits, the rest in bfloat16. allow_plugins: run the
     Python files that the checkpoint carries. say: is told what was passed over.
 
     Raises: ConfigError when there is no such run, or it needs plugins; CheckpointError when none is usable.
@@ -110,9 +122,12 @@ def load_run(
     config = checkpoint_config(folder, allow_plugins=allow_plugins)
     tokenizer = load_tokenizer(folder / TOKENIZER_NAME)
     place = choose_device(device)
-    model = trusted_model(folder, config, tokenizer.vocab_size)
-    precision = getattr(torch, choose_dtype(dtype, place, None)[0])
-    model.to(device=place, dtype=precision).eval()
+    model = trusted_model(folder, config, tokenizer.vocab_size).eval()
+    if dtype == "int8":
+        return Run(
+            model, tokenizer, config, folder, saved_step(folder), quantise_model(model.to(place))
+        )
+    model.to(device=place, dtype=getattr(torch, choose_dtype(dtype, place, None)[0]))
     return Run(model, tokenizer, config, folder, saved_step(folder))
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, Unpack
 
 from pydantic import ValidationError
 
 from gptkit.errors import ConfigError, PromptError
 from gptkit.generation.config import SamplingConfig
-from gptkit.generation.generate import generate
-from gptkit.generation.text import stream_text
+from gptkit.generation.engine import Engine, Sample
+from gptkit.generation.text import TextStream
 from gptkit.model import GPT
 from gptkit.runtime.interrupt import Interrupt
 from gptkit.tokenizers.base import Tokenizer
 from gptkit.training.config import TrainingConfig
-
-FinishReason = Literal["stop", "eos", "length", "context"]
 
 
 class WritingOptions(TypedDict, total=False):
@@ -28,6 +28,7 @@ class WritingOptions(TypedDict, total=False):
     top_p: float | None
     min_p: float | None
     repetition_penalty: float
+    logit_bias: Mapping[int, float]
     seed: int
     stop: Sequence[str]
     """The sample ends before any of these texts."""
@@ -38,104 +39,98 @@ class WritingOptions(TypedDict, total=False):
 
 
 class Writing:
-    """The samples of one prompt, which the model writes together: each is read as a stream of text.
+    """Samples that an engine writes together, each read as a stream of text.
 
-    Sample i depends on the seed and i alone, not on how many there are.
+    Sample i depends on its prompt, its index and the seed alone, not on how many there are.
     """
 
     def __init__(
         self,
-        model: GPT,
+        engine: Engine,
         tokenizer: Tokenizer,
-        prompt: Sequence[int],
-        sampling: SamplingConfig,
+        samples: Sequence[Sample],
         *,
-        num_samples: int = 1,
-        stops: Sequence[str] = (),
-        ignore_eos: bool = False,
-        on_overflow: Literal["slide", "stop"] = "slide",
+        keep: bool = False,
+        **options: Unpack[WritingOptions],
     ) -> None:
-        end = tokenizer.end_of_text
-        self._tokenizer = tokenizer
-        self._stops = stops
-        self._columns = generate(
-            model,
-            prompt,
+        """keep: see `Engine.run`.
+
+        Raises: ConfigError for an option that is out of range; PromptError for a prompt that is too long.
+        """
+        settings: dict[str, Any] = dict(options)
+        stops = tuple(settings.pop("stop", ()))
+        ignore_eos = settings.pop("ignore_eos", False)
+        on_overflow = settings.pop("on_overflow", "slide")
+        if on_overflow not in ("slide", "stop"):
+            raise ConfigError(f"on_overflow: must be slide or stop, not '{on_overflow}'")
+        try:
+            sampling = SamplingConfig(**settings)
+        except ValidationError as error:
+            problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise ConfigError("; ".join(problems)) from None
+        self.seed = sampling.seed
+        end = None if ignore_eos else tokenizer.end_of_text
+        self._texts = {
+            id(sample): _Text(sample, TextStream(tokenizer, stops)) for sample in samples
+        }
+        self.samples = samples
+        self._steps = engine.run(
+            samples,
             sampling,
-            num_samples=num_samples,
-            stop_tokens=frozenset(() if end is None or ignore_eos else (end,)),
+            stop_tokens=frozenset(() if end is None else (end,)),
             on_overflow=on_overflow,
+            keep=keep,
         )
-        self.tokens: list[list[int]] = [[] for _ in range(num_samples)]
-        """The tokens of each sample so far."""
-        self._num_read = [0] * num_samples
-        self.stopped = [False] * num_samples
-        """Whether a stop string ended the sample."""
 
-    def pieces(self, sample: int) -> Iterator[str]:
-        """Yield the text of a sample as it is written; the others grow in step with it."""
-        self.stopped[sample] = yield from stream_text(
-            self._tokenizer, self._tokens_of(sample), self._stops
-        )
-        del self.tokens[sample][self._num_read[sample] :]
-
-    def finish_reason(self, sample: int) -> FinishReason:
-        """Return why a sample ended, once its text has been read."""
-        if self.stopped[sample]:
-            return "stop"
-        reason = self._columns.finish_reasons[sample]
-        return "eos" if reason == "stop" else reason or "length"
-
-    def _tokens_of(self, sample: int) -> Iterator[int]:
+    def pieces(self, i: int) -> Iterator[str]:
+        """Yield the text of sample i as it is written; the others grow in step with it."""
+        text = self._texts[id(self.samples[i])]
         while True:
-            while self._num_read[sample] < len(self.tokens[sample]):
-                self._num_read[sample] += 1
-                yield self.tokens[sample][self._num_read[sample] - 1]
-            if self._columns.finish_reasons[sample] is not None or not self._grow():
+            while text.pieces:
+                yield text.pieces.popleft()
+            if text.sample.finish_reason is not None or not self._grow():
                 return
+
+    def text(self, i: int) -> str:
+        """Return the whole text of sample i."""
+        return "".join(self.pieces(i))
+
+    def end(self) -> None:
+        """Let no sample grow any further."""
+        for sample in self.samples:
+            sample.finish_reason = sample.finish_reason or "stop"
+        self._grow()
 
     def _grow(self) -> bool:
         """Let every sample that goes on grow by a token; return whether one did."""
-        column = next(self._columns, None)
-        for tokens, token in zip(self.tokens, column or (), strict=False):
-            if token is not None:
-                tokens.append(token)
-        return column is not None
+        grown = next(self._steps, None)
+        for sample in grown or ():
+            self._texts[id(sample)].read()
+        return grown is not None
 
 
-def start_writing(
-    model: GPT,
-    tokenizer: Tokenizer,
-    prompt: Sequence[int],
-    *,
-    num_samples: int = 1,
-    **options: Unpack[WritingOptions],
-) -> Writing:
-    """Return the samples of a prompt.
+@dataclass
+class _Text:
+    """A sample and its text as far as it is certain."""
 
-    Raises: ConfigError for an option that is out of range.
-    """
-    settings: dict[str, Any] = dict(options)
-    stops = tuple(settings.pop("stop", ()))
-    ignore_eos = settings.pop("ignore_eos", False)
-    on_overflow = settings.pop("on_overflow", "slide")
-    if on_overflow not in ("slide", "stop"):
-        raise ConfigError(f"on_overflow: must be slide or stop, not '{on_overflow}'")
-    try:
-        sampling = SamplingConfig(**settings)
-    except ValidationError as error:
-        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError("; ".join(problems)) from None
-    return Writing(
-        model,
-        tokenizer,
-        prompt,
-        sampling,
-        num_samples=num_samples,
-        stops=stops,
-        ignore_eos=ignore_eos,
-        on_overflow=on_overflow,
-    )
+    sample: Sample
+    stream: TextStream
+    pieces: deque[str] = field(default_factory=deque)
+    _num_read: int = 0
+
+    def read(self) -> None:
+        """Read the sample's new tokens; end it where a stop string came."""
+        for token in self.sample.tokens[self._num_read :]:
+            self._add(self.stream.push(token))
+        self._num_read = len(self.sample.tokens)
+        if self.sample.finish_reason is not None:
+            self._add(self.stream.finish())
+        if self.stream.stopped:
+            self.sample.finish_reason = "stop"
+
+    def _add(self, piece: str) -> None:
+        if piece:
+            self.pieces.append(piece)
 
 
 def prompt_tokens(tokenizer: Tokenizer, prompt: str | None) -> tuple[list[int], str]:
@@ -174,8 +169,14 @@ def training_sample(
 ) -> str:
     """Return what the model writes after the config's sample prompt; cut short when a signal comes."""
     tokens, text = prompt_tokens(tokenizer, config.sample_prompt)
-    sampling = SamplingConfig(max_new_tokens=config.sample_tokens, seed=config.seed)
-    for piece in Writing(model, tokenizer, tokens, sampling).pieces(0):
+    writing = Writing(
+        Engine(model),
+        tokenizer,
+        [Sample(tokens)],
+        max_new_tokens=config.sample_tokens,
+        seed=config.seed,
+    )
+    for piece in writing.pieces(0):
         text += piece
         if interrupt:
             break

@@ -37,8 +37,8 @@ def random_logits(seed: int) -> Tensor:
 
 def choose_one(logits: Tensor, seed: int = 0, **settings: float) -> int:
     sampling = SamplingConfig.model_validate(settings)
-    seen = torch.zeros(1, len(logits), dtype=torch.bool)
-    return choose(logits.unsqueeze(0), seen, sampling, [Generator().manual_seed(seed)]).item()
+    chosen = choose(logits.unsqueeze(0), sampling, [Generator().manual_seed(seed)])
+    return chosen.tokens.item()
 
 
 @pytest.mark.parametrize(
@@ -172,12 +172,7 @@ def test_temperature_zero_draws_no_random_number() -> None:
     generator = Generator().manual_seed(5)
     before = generator.get_state()
 
-    choose(
-        torch.zeros(1, 3),
-        torch.zeros(1, 3, dtype=torch.bool),
-        SamplingConfig(temperature=0),
-        [generator],
-    )
+    choose(torch.zeros(1, 3), SamplingConfig(temperature=0), [generator])
 
     assert torch.equal(generator.get_state(), before)
 

@@ -1,0 +1,271 @@
+"""Continue prompts, token by token, many at once: each prompt is read once, then a token of each row a step.
+
+    samples -> rows of a decoder -> logits -> one token each -> the caller, who may end a sample
+                    ^                                             |
+                    └── rows leave when they end, others come in ─┘
+
+Knows token ids only. On a CPU a sample depends on the model, its prompt, the settings, the seed and its
+index, and on nothing else: not on the other samples, nor on when it had its turn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor
+
+from gptkit.errors import ConfigError, PromptError
+from gptkit.generation.config import SamplingConfig
+from gptkit.generation.decoder import Decoder, build_decoder
+from gptkit.generation.int8 import Int8Weights
+from gptkit.generation.sampling import choose
+from gptkit.model.gpt import GPT
+
+FinishReason = Literal["stop", "eos", "length", "context"]
+Overflow = Literal["slide", "stop"]
+
+
+@dataclass(eq=False)
+class Sample:
+    """A prompt and what it is continued with; grows while an engine runs."""
+
+    prompt: Sequence[int]
+    index: int = 0
+    """Its random numbers are a function of the seed and this."""
+    tokens: list[int] = field(default_factory=list)
+    """The tokens so far."""
+    log_probs: list[float] = field(default_factory=list)
+    """The natural logarithm of the probability that the model gave each of them, before any filter."""
+    finish_reason: FinishReason | None = None
+    """None while it grows. eos: an end token came, which is left out; length: max_new_tokens;
+    context: the context was full; stop: whoever reads it has seen enough."""
+
+
+class Engine:
+    """A model made ready to write; kept, since making ready takes as long as some tokens."""
+
+    def __init__(self, model: GPT, int8: Int8Weights | None = None) -> None:
+        self._model = model
+        self._context_length = model.config.context_length
+        self._idle: list[Decoder] = [build_decoder(model, int8)]
+        self._new_decoder = self._idle[0].twin
+        self._kept: tuple[Decoder, list[int]] | None = None
+
+    def run(
+        self,
+        samples: Sequence[Sample],
+        sampling: SamplingConfig,
+        *,
+        stop_tokens: frozenset[int] = frozenset(),
+        on_overflow: Overflow = "slide",
+        keep: bool = False,
+    ) -> Iterator[list[Sample]]:
+        """Let the samples grow; yield those that grew or ended, a token further each time.
+
+        A sample that the caller gives a finish_reason grows no further. Those that find no room wait.
+        on_overflow: what happens where the context is full. slide: the last half of it is read again
+            as if it were all, and so it is with a longer prompt; stop: the sample ends.
+        keep: the one sample goes on from what the last one left behind, as far as its prompt does.
+
+        Raises: PromptError, where a prompt is longer than the context and on_overflow is stop;
+        ConfigError, where logit_bias names a token that there is not.
+        """
+        if (most := max(sampling.logit_bias, default=0)) >= self._model.vocab_size:
+            raise ConfigError(
+                f"logit_bias: there is no token {most}; the last is {self._model.vocab_size - 1}"
+            )
+        for sample in samples:
+            assert sample.prompt, "an empty prompt gives nothing to continue"
+            if on_overflow == "stop" and len(sample.prompt) > self._context_length:
+                raise PromptError(
+                    f"the prompt has {len(sample.prompt)} tokens, the model's context holds"
+                    f" {self._context_length}; shorten it, or let the context slide"
+                )
+        if keep:
+            return self._run_on(samples, sampling, stop_tokens, on_overflow)
+        return self._run(samples, sampling, stop_tokens, on_overflow)
+
+    def _run(
+        self,
+        samples: Sequence[Sample],
+        sampling: SamplingConfig,
+        stop_tokens: frozenset[int],
+        on_overflow: Overflow,
+    ) -> Iterator[list[Sample]]:
+        # Two runs may take turns: each has its own rows.
+        decoder = self._idle.pop() if self._idle else self._new_decoder()
+        try:
+            rows = _Rows(self._model, decoder, sampling, room=decoder.start(len(samples)))
+            yield from rows.grow(samples, stop_tokens, on_overflow)
+        finally:
+            self._idle.append(decoder)
+
+    def _run_on(
+        self,
+        samples: Sequence[Sample],
+        sampling: SamplingConfig,
+        stop_tokens: frozenset[int],
+        on_overflow: Overflow,
+    ) -> Iterator[list[Sample]]:
+        decoder, read = self._kept or (self._new_decoder(), [])
+        self._kept = None  # if this is interrupted, nobody knows what was read
+        if not read:
+            decoder.start(1)
+            decoder.add([])
+        rows = _Rows(self._model, decoder, sampling, room=1)
+        yield from rows.grow(samples, stop_tokens, on_overflow, read)
+        self._kept = (decoder, rows.last_read)
+
+
+class _Rows:
+    """The rows of one run: samples that grow together."""
+
+    def __init__(
+        self, model: GPT, decoder: Decoder, sampling: SamplingConfig, *, room: int
+    ) -> None:
+        self.last_read: list[int] = []
+        """What the row that left last had read."""
+        self._model = model
+        self._decoder = decoder
+        self._sampling = sampling
+        self._room = room
+        self._rows: list[_Row] = []
+        self._context_length = model.config.context_length
+
+    def grow(
+        self,
+        samples: Sequence[Sample],
+        stop_tokens: frozenset[int],
+        on_overflow: Overflow,
+        read: Sequence[int] | None = None,
+    ) -> Iterator[list[Sample]]:
+        """As `Engine.run`. read: what the decoder's only row holds; the only sample takes it over."""
+        waiting = list(reversed(samples))
+        rows = self._rows
+        while True:
+            with _evaluating(self._model):
+                self._remove_ended(keep=read is not None)
+                while waiting and len(rows) < self._room:
+                    sample = waiting.pop()
+                    if sample.finish_reason is None:
+                        self._admit(_Row(sample, self._sampling, self._model.vocab_size), read)
+                if not rows:
+                    return
+                self._slide()
+                logits = self._decoder.step([row.window[-1] for row in rows])
+                seen = None
+                if self._sampling.repetition_penalty != 1.0:
+                    seen = torch.stack([row.seen() for row in rows]).to(logits.device)
+                chosen = choose(logits, self._sampling, [row.generator for row in rows], seen)
+            for row, token, log_prob in zip(
+                rows, chosen.tokens.tolist(), chosen.log_probs.tolist(), strict=True
+            ):
+                row.take(token, log_prob)
+                row.end_if_due(self._sampling, stop_tokens, on_overflow, self._context_length)
+            yield [row.sample for row in rows]
+
+    def _remove_ended(self, *, keep: bool) -> None:
+        rows = self._rows
+        for i in reversed(range(len(rows))):
+            if rows[i].sample.finish_reason is not None:
+                self.last_read = rows[i].window[:-1]
+                if not keep:
+                    self._decoder.drop(i)
+                rows[i] = rows[-1]
+                rows.pop()
+
+    def _admit(self, row: _Row, read: Sequence[int] | None) -> None:
+        prompt = row.sample.prompt
+        too_long = len(prompt) > self._context_length
+        row.window = list(self._last_half(prompt) if too_long else prompt)
+        row.was_read = row.window[:-1]
+        if read is None:
+            same = (i for i, other in enumerate(self._rows) if other.was_read == row.was_read)
+            self._decoder.add(row.was_read, as_row=next(same, None))
+        elif row.was_read[: len(read)] == list(read):
+            self._decoder.extend(0, row.was_read[len(read) :])
+        else:
+            self._decoder.clear(0)
+            self._decoder.extend(0, row.was_read)
+        self._rows.append(row)
+
+    def _slide(self) -> None:
+        for i, row in enumerate(self._rows):
+            if len(row.window) > self._context_length:
+                row.window = list(self._last_half(row.window))
+                row.was_read = None
+                self._decoder.clear(i)
+                self._decoder.extend(i, row.window[:-1])
+
+    def _last_half(self, tokens: Sequence[int]) -> Sequence[int]:
+        return tokens[-max(1, self._context_length // 2) :]
+
+
+class _Row:
+    """A sample while it grows: what of it is in the context, and where its random numbers come from."""
+
+    def __init__(self, sample: Sample, sampling: SamplingConfig, vocab_size: int) -> None:
+        self.sample = sample
+        self.window: list[int] = []
+        """The tokens in the context; the decoder has read all but the last."""
+        self.was_read: list[int] | None = None
+        """What the decoder read when this row came in, as long as that is still its beginning."""
+        self.generator = Generator().manual_seed(sample_seed(sampling.seed, sample.index))
+        self._seen: Tensor | None = None
+        self._vocab_size = vocab_size
+
+    def take(self, token: int, log_prob: float) -> None:
+        self.window.append(token)
+        self.sample.tokens.append(token)
+        self.sample.log_probs.append(log_prob)
+
+    def end_if_due(
+        self,
+        sampling: SamplingConfig,
+        stop_tokens: frozenset[int],
+        on_overflow: Overflow,
+        context_length: int,
+    ) -> None:
+        sample = self.sample
+        if sample.tokens[-1] in stop_tokens:
+            sample.finish_reason = "eos"
+            sample.tokens.pop()
+            sample.log_probs.pop()
+        elif len(sample.tokens) == sampling.max_new_tokens:
+            sample.finish_reason = "length"
+        elif on_overflow == "stop" and len(self.window) > context_length:
+            sample.finish_reason = "context"
+
+    def seen(self) -> Tensor:
+        """Return (V,) bool: the tokens of the prompt and of the text."""
+        if self._seen is None:
+            self._seen = torch.zeros(self._vocab_size, dtype=torch.bool)
+            self._seen[torch.tensor(list(self.sample.prompt))] = True
+        if self.sample.tokens:
+            self._seen[self.sample.tokens[-1]] = True
+        return self._seen
+
+
+@contextmanager
+def _evaluating(model: GPT) -> Iterator[None]:
+    """Switch dropout off inside, and autocast: decoding has one precision, the weights'."""
+    was_training = model.training
+    if was_training:
+        model.eval()
+    try:
+        with torch.autocast(model.token_embedding.weight.device.type, enabled=False):
+            yield
+    finally:
+        if was_training:
+            model.train()
+
+
+def sample_seed(seed: int, index: int) -> int:
+    """Return the seed of sample `index`, whatever the number of samples."""
+    digest = hashlib.sha256(f"{seed} {index}".encode()).digest()
+    return int.from_bytes(digest[:8], "little")
