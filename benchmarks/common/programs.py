@@ -11,7 +11,7 @@ import itertools
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -40,10 +40,7 @@ class Program:
 
 
 def like_for_like(device: str, nanogpt: str | None) -> list[Program]:
-    """Return the programs in float32, eager, then each as fast as its settings make it.
-
-    Without those that are not here; nanogpt: a checkout, or None.
-    """
+    """Return the programs in float32, eager, then each as fast as its settings make it."""
     same = [
         Program("nanoGPT", "float32"),
         Program("transformers", "float32"),
@@ -57,12 +54,17 @@ def like_for_like(device: str, nanogpt: str | None) -> list[Program]:
         Program("transformers", "bfloat16", compiled=device == "cuda"),
         Program("gptkit", "auto", compiled="auto" if device == "cpu" else True),
     ]
+    return those_here(same + best, nanogpt)
+
+
+def those_here(programs: Sequence[Program], nanogpt: str | None) -> list[Program]:
+    """Return the programs that are installed; nanogpt: a checkout, or None."""
     absent = set() if nanogpt else {"nanoGPT"}
     if not all(importlib.util.find_spec(name) for name in ("transformers", "accelerate")):
         absent.add("transformers")
-    for library in sorted(absent):
+    for library in sorted(absent & {program.library for program in programs}):
         print(f"without {library}: it is not here", file=sys.stderr)
-    return [program for program in same + best if program.library not in absent]
+    return [program for program in programs if program.library not in absent]
 
 
 def seconds_of_steps(

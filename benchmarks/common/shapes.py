@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ class Shape:
         matrices = 12 * self.n_layer * self.n_embd**2 + self.vocab_size * self.n_embd
         return round(self.tokens * (6 * matrices + 12 * self.n_layer * self.n_embd * keys))
 
+    def with_batch(self, batch_size: int, context_length: int) -> Shape:
+        """Return the same model with another batch."""
+        return replace(self, batch_size=batch_size, context_length=context_length)
+
     def __str__(self) -> str:
         dropout = f", dropout {self.dropout}" if self.dropout else ""
         return (
@@ -53,16 +57,11 @@ SHAPES = {
 }
 """nanoGPT's recipes for a CPU and, with fewer sequences, for a GPU; GPT-2; one for trials."""
 
+STEPS = {"0.8M": 200, "10.65M": 8, "124M": 3, "tiny": 2}
+"""Steps that count in a round: some seconds of each."""
 
-def shape_of(name: str, *, batch_size: int | None = None, context: int | None = None) -> Shape:
-    """Return a shape by name, with another batch if one is given."""
-    shape = SHAPES[name]
-    return Shape(
-        shape.n_layer,
-        shape.n_head,
-        shape.n_embd,
-        context or shape.context_length,
-        batch_size or shape.batch_size,
-        shape.vocab_size,
-        shape.dropout,
-    )
+
+def parse_batch(text: str) -> tuple[int, int]:
+    """Return sequences and context of `BxT`."""
+    batch_size, context_length = map(int, text.split("x"))
+    return batch_size, context_length

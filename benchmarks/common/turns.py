@@ -19,7 +19,6 @@ from pathlib import Path
 from common.programs import Program, seconds_of_steps
 from common.shapes import Shape
 
-WARM_STEPS = 3
 _BENCHMARKS = Path(__file__).resolve().parent.parent
 # Linux counts in KiB, macOS in bytes.
 _RSS_UNIT = 1 if platform.system() == "Darwin" else 1024
@@ -32,12 +31,14 @@ class Job:
     program: Program
     shape: Shape
     steps: int
-    """Steps that count; WARM_STEPS more come before them."""
+    """Steps that count."""
     device: str = "cpu"
     nanogpt: str | None = None
     """A checkout."""
     with_ceiling: bool = False
     """Whether to measure how fast this process multiplies matrices, too."""
+    warm_steps: int = 3
+    """Steps before them."""
 
 
 @dataclass(frozen=True)
@@ -102,12 +103,12 @@ def _in_a_process(job: Job, cache: str) -> Found:
 
 def _measure(job: Job) -> Found:
     nanogpt = None if job.nanogpt is None else Path(job.nanogpt)
-    steps = WARM_STEPS + job.steps
+    steps = job.warm_steps + job.steps
     seconds = seconds_of_steps(job.program, job.shape, job.device, steps, nanogpt)
     # Before anything else takes memory.
     peak = _peak_mib(job.device)
     ceiling = _ceiling(job.program, job.shape, job.device) if job.with_ceiling else None
-    return Found(statistics.median(seconds[WARM_STEPS:]), peak, ceiling)
+    return Found(statistics.median(seconds[job.warm_steps :]), peak, ceiling)
 
 
 def _peak_mib(device: str) -> float:

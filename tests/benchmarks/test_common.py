@@ -6,7 +6,7 @@ import pytest
 import torch
 from common.page import command, table
 from common.programs import Program, like_for_like, seconds_of_steps
-from common.shapes import SHAPES, Shape, shape_of
+from common.shapes import SHAPES, Shape, parse_batch
 from common.turns import Job, take_turns
 
 from gptkit.model import GPT, ModelConfig
@@ -38,7 +38,7 @@ def test_the_flops_of_gpt2_are_the_published_ones():
 
 
 def test_a_shape_with_another_batch_is_the_same_model():
-    other = shape_of("tiny", batch_size=7, context=5)
+    other = TINY.with_batch(*parse_batch("7x5"))
 
     assert other.tokens == 35
     assert (other.n_layer, other.n_embd, other.vocab_size) == (
