@@ -24,6 +24,15 @@ class FloatType(StrEnum):
     float16 = "float16"
 
 
+class NumberType(StrEnum):
+    """How the matrices of a GGUF file are stored."""
+
+    f32 = "f32"
+    f16 = "f16"
+    bf16 = "bf16"
+    q8_0 = "q8_0"
+
+
 Verify = Annotated[
     bool,
     typer.Option(
@@ -48,3 +57,26 @@ def hf(
     from gptkit.recipes.interchange.source import Exported
 
     recipe.run(Exported(run, checkpoint, allow_plugins), out, dtype=dtype.value, verify=verify)
+
+
+@app.command()
+def gguf(
+    out: Annotated[
+        Path,
+        typer.Option(metavar="PATH", help="The file to write, or a folder for model.gguf."),
+    ],
+    run: Run = None,
+    dtype: Annotated[
+        NumberType,
+        typer.Option(case_sensitive=False, help="How the matrices are stored."),
+    ] = NumberType.f16,
+    verify: Verify = True,
+    checkpoint: Checkpoint = None,
+    allow_plugins: AllowPlugins = False,
+) -> None:
+    """Write a file for llama.cpp, Ollama and others: weights and tokenizer in one."""
+    from gptkit.recipes.interchange import export_gguf as recipe
+    from gptkit.recipes.interchange.source import Exported
+
+    exported = Exported(run, checkpoint, allow_plugins)
+    recipe.run(exported, out, number_type=dtype.value, verify=verify)

@@ -84,7 +84,8 @@ def _shown(value: object) -> str:
     return str(value)
 
 
-def _one_of(path: str, *values: object) -> Rule:
+def one_of(path: str, *values: object) -> Rule:
+    """Return the rule that a setting has one of these values."""
     return Rule(
         path,
         lambda config: setting(config, path) in values,
@@ -93,27 +94,27 @@ def _one_of(path: str, *values: object) -> Rule:
 
 
 _ANY = (
-    _one_of("attention.name", "multi_head"),
+    one_of("attention.name", "multi_head"),
     Rule(
         "attention.window",
         lambda config: (setting(config, "attention.window") or 2**62) >= config.context_length,
         "null",
     ),
-    _one_of("logit_softcap", None),
-    _one_of("embedding_window", 1),
-    _one_of("ngram_rows", None),
+    one_of("logit_softcap", None),
+    one_of("embedding_window", 1),
+    one_of("ngram_rows", None),
 )
-_ROTARY = (*_ANY, _one_of("norm", "rms_norm"), _one_of("positions.name", "rotary"))
+_ROTARY = (*_ANY, one_of("norm", "rms_norm"), one_of("positions.name", "rotary"))
 
 GPT2 = Architecture(
     "gpt2",
     "GPT2LMHeadModel",
     (
         *_ANY,
-        _one_of("norm", "layer_norm"),
-        _one_of("positions.name", "learned"),
-        _one_of("mlp.name", *ACTIVATIONS),
-        _one_of("attention.qk_norm", False),
+        one_of("norm", "layer_norm"),
+        one_of("positions.name", "learned"),
+        one_of("mlp.name", *ACTIVATIONS),
+        one_of("attention.qk_norm", False),
         Rule(
             "attention.n_kv_head",
             lambda config: setting(config, "attention.n_kv_head") in (None, config.n_head),
@@ -135,20 +136,20 @@ QWEN3 = Architecture(
     "Qwen3ForCausalLM",
     (
         *_ROTARY,
-        _one_of("mlp.name", "swiglu"),
-        _one_of("attention.qk_norm", True),
-        _one_of("bias", False),
+        one_of("mlp.name", "swiglu"),
+        one_of("attention.qk_norm", True),
+        one_of("bias", False),
     ),
 )
 LLAMA = Architecture(
     "llama",
     "LlamaForCausalLM",
-    (*_ROTARY, _one_of("mlp.name", "swiglu"), _one_of("attention.qk_norm", False)),
+    (*_ROTARY, one_of("mlp.name", "swiglu"), one_of("attention.qk_norm", False)),
 )
 ARCEE = Architecture(
     "arcee",
     "ArceeForCausalLM",
-    (*_ROTARY, _one_of("mlp.name", *ACTIVATIONS), _one_of("attention.qk_norm", False)),
+    (*_ROTARY, one_of("mlp.name", *ACTIVATIONS), one_of("attention.qk_norm", False)),
 )
 ARCHITECTURES = {arch.model_type: arch for arch in (QWEN3, LLAMA, ARCEE, GPT2)}
 """By model_type; of two that are equally near, the first is named."""

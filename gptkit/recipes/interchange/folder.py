@@ -24,6 +24,11 @@ def check_out(out: Path) -> None:
         raise ConfigError(f"--out {out}: exists already; give another name, or remove it")
 
 
+def file_of(out: Path, name: str) -> Path:
+    """Return the file that `--out` means: itself, or `name` in it where it has another ending."""
+    return out if out.suffix == Path(name).suffix else out / name
+
+
 @contextmanager
 def beside(out: Path) -> Iterator[Path]:
     """Yield a new folder next to `out`; what is left in it at the end of the block is removed.

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from gptkit.config import find_config, load_config, parse_override
+from gptkit.config import find_config, parse_override
 from gptkit.loggers.console import duration
 from gptkit.recipes.journal import TerminalProgress, say
 from gptkit.recipes.plan.plan import Plan, make_plan
+from gptkit.recipes.train.inherit import load_whole_config
 from gptkit.recipes.train.start import check
 from gptkit.runtime.interrupt import Interrupt
 
@@ -20,7 +21,7 @@ def run(name: str, settings: Sequence[str], *, as_json: bool) -> None:
 
     Raises: GptkitError.
     """
-    config = load_config(find_config(name), [parse_override(text) for text in settings])
+    config = load_whole_config(find_config(name), [parse_override(text) for text in settings])
     check(config)
     with Interrupt() as interrupt, interrupt.at_once():
         plan = make_plan(config, progress=TerminalProgress(interrupt), note=say)
