@@ -14,6 +14,7 @@ import typer
 from gptkit import __version__
 from gptkit.cli import (
     checkpoint,
+    compare,
     config,
     doctor,
     evaluate,
@@ -46,6 +47,7 @@ app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("eval")(evaluate.evaluate)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("prepare")(prepare.prepare)
 app.command("plan")(plan.plan)
 app.command("doctor")(doctor.doctor)

@@ -1,0 +1,103 @@
+"""What a comparison found, in numbers and in one sentence for each pair of recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gptkit.insight.intervals import Interval, between_checkpoints, between_recipes
+from gptkit.recipes.compare.arms import Arm
+from gptkit.recipes.compare.scores import Member, Ruler
+
+ENOUGH_SEEDS = 3
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One recipe against the first."""
+
+    arm: Arm
+    reference: Arm
+    interval: Interval
+    """Loss of the arm less that of the reference: negative is better."""
+    about_recipes: bool
+    """False: only these checkpoints were compared, for there are too few seeds."""
+    confidence: float
+    sentence: str
+
+    @property
+    def winner(self) -> str | None:
+        """The name of the better one; None where no difference is shown."""
+        if not self.interval.is_clear:
+            return None
+        return self.arm.name if self.interval.difference < 0 else self.reference.name
+
+
+def find(arms: Sequence[Arm], members: Sequence[Member], ruler: Ruler) -> list[Finding]:
+    """Return each recipe against the first.
+
+    With several comparisons each has a stricter interval, so that all of them hold together with 95 % (Bonferroni).
+    """
+    reference, *others = arms
+    confidence = 1 - (1 - _CONFIDENCE) / max(len(others), 1)
+    return [_compare(arm, reference, members, ruler, confidence) for arm in others]
+
+
+def one_recipe(arm: Arm, members: Sequence[Member], ruler: Ruler) -> str:
+    """Return what there is to say where all runs are one recipe."""
+    losses = [ruler.value(members[index]) for index in arm.members]
+    mean = sum(losses) / len(losses)
+    spread = max(losses) - min(losses)
+    return (
+        f"no difference to find: these {len(losses)} runs are one recipe with different seeds;"
+        f" {mean:.4f} {ruler.unit}, {spread:.4f} between the best and the worst"
+    )
+
+
+def _compare(
+    arm: Arm, reference: Arm, members: Sequence[Member], ruler: Ruler, confidence: float
+) -> Finding:
+    ours = [members[index] for index in arm.members]
+    theirs = [members[index] for index in reference.members]
+    clusters = ruler.clusters(ours, theirs)
+    enough = min(len(ours), len(theirs)) >= ENOUGH_SEEDS
+    if enough:
+        losses = [[ruler.value(member) for member in side] for side in (ours, theirs)]
+        interval = between_recipes(losses[0], losses[1], clusters, confidence)
+    else:
+        interval = between_checkpoints(clusters, confidence)
+    words = _about_recipes if enough else _about_checkpoints
+    sentence = words(arm, reference, interval, ruler, confidence)
+    return Finding(arm, reference, interval, enough, confidence, sentence)
+
+
+def _about_recipes(
+    arm: Arm, reference: Arm, interval: Interval, ruler: Ruler, confidence: float
+) -> str:
+    seeds = f"{len(arm.members)} and {len(reference.members)} seeds"
+    size = f"{abs(interval.difference):.4f} +- {interval.margin:.4f} {ruler.unit}"
+    how = f"({_percent(confidence)} interval over {seeds} and {ruler.stretch}s)"
+    if not interval.is_clear:
+        signed = f"{interval.difference:+.4f} +- {interval.margin:.4f} {ruler.unit}"
+        return f"no difference between the recipes is shown: {arm.name} against {reference.name}: {signed} {how}"
+    better, worse = (arm, reference) if interval.difference < 0 else (reference, arm)
+    return f"the recipe of {better.name} is better than that of {worse.name} by {size} {how}"
+
+
+def _about_checkpoints(
+    arm: Arm, reference: Arm, interval: Interval, ruler: Ruler, confidence: float
+) -> str:
+    few = min(len(arm.members), len(reference.members))
+    signed = f"{interval.difference:+.4f} +- {interval.margin:.4f} {ruler.unit}"
+    seeds = "one seed" if few == 1 else f"{few} seeds"
+    clear = "" if interval.is_clear else ", which may be nothing"
+    return (
+        f"these checkpoints differ by {signed}{clear}: {arm.name} against {reference.name}"
+        f" ({_percent(confidence)} interval over {ruler.stretch}s);"
+        f" nothing follows about the recipes: {seeds} on a side, {ENOUGH_SEEDS} are needed"
+    )
+
+
+def _percent(confidence: float) -> str:
+    return f"{100 * confidence:.3g} %"
