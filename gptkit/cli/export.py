@@ -80,3 +80,21 @@ def gguf(
 
     exported = Exported(run, checkpoint, allow_plugins)
     recipe.run(exported, out, number_type=dtype.value, verify=verify)
+
+
+@app.command()
+def onnx(
+    out: Annotated[
+        Path,
+        typer.Option(metavar="PATH", help="The file to write, or a folder for model.onnx."),
+    ],
+    run: Run = None,
+    verify: Verify = True,
+    checkpoint: Checkpoint = None,
+    allow_plugins: AllowPlugins = False,
+) -> None:
+    """Write a graph for ONNX runtimes, with the cache as inputs and outputs."""
+    from gptkit.recipes.interchange import export_onnx as recipe
+    from gptkit.recipes.interchange.source import Exported
+
+    recipe.run(Exported(run, checkpoint, allow_plugins), out, verify=verify)

@@ -166,14 +166,24 @@ def choose_architecture(
 
     Raises: ConfigError naming the settings that no class has, and what the nearest class asks for.
     """
-    broken = {arch.model_type: arch.broken_rules(config) for arch in architectures}
-    nearest = min(architectures, key=lambda arch: len(broken[arch.model_type]))
-    problems = broken[nearest.model_type]
-    if not problems:
-        return nearest
+    nearest = min(architectures, key=lambda arch: len(arch.broken_rules(config)))
+    refuse_broken(config, nearest.rules, reader, nearest.class_name)
+    return nearest
+
+
+def refuse_broken(
+    config: ModelConfig, rules: Sequence[Rule], reader: str, nearest: str | None = None
+) -> None:
+    """Make sure that a model keeps all rules.
+
+    Raises: ConfigError with a line for each setting that does not: its value, and what would do.
+    """
+    of_nearest = f" ({nearest})" if nearest else ""
     lines = [
         f"model.{rule.setting}: {_shown(setting(config, rule.setting))} cannot be exported to {reader};"
-        f" the nearest that can ({nearest.class_name}): {rule.allowed}"
-        for rule in problems
+        f" the nearest that can{of_nearest}: {rule.allowed}"
+        for rule in rules
+        if not rule.holds(config)
     ]
-    raise ConfigError("\n".join(lines))
+    if lines:
+        raise ConfigError("\n".join(lines))

@@ -37,6 +37,7 @@ def beside(out: Path) -> Iterator[Path]:
     """
     place = out.absolute()
     temporary = place.with_name(f".{place.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    is_new = not place.parent.exists()
     try:
         temporary.mkdir(parents=True)
     except OSError as error:
@@ -46,6 +47,8 @@ def beside(out: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             shutil.rmtree(temporary)
+            if is_new:
+                place.parent.rmdir()  # refused where something was published in it
 
 
 def publish(made: Path, out: Path) -> None:

@@ -1,0 +1,59 @@
+"""gptkit export onnx, as a user calls it."""
+
+import pytest
+
+from gptkit.interchange import onnx as onnx_room
+from gptkit.interchange import onnx_proof
+from tests.cli.conftest import CONFIG
+
+for package in ("onnx", "onnxscript", "onnxruntime"):
+    pytest.importorskip(package, reason=f"ONNX takes the package {package} (gptkit[onnx])")
+
+
+@pytest.fixture
+def trained(project, gptkit):
+    text = CONFIG.replace("max_steps: 6", "max_steps: 1").replace("n_layer: 2", "n_layer: 1")
+    (project / "my.yaml").write_text(text, "utf-8")
+    assert gptkit("train", "my.yaml").code == 0
+    return project
+
+
+def test_an_export_is_proved_by_onnxruntime(trained, gptkit):
+    result = gptkit("export", "onnx", "--out", "图/model.onnx")
+
+    assert result.code == 0, result.err
+    assert "log-probabilities, one token at a time" in result.out
+    assert [path.name for path in (trained / "图").iterdir()] == ["model.onnx"]
+
+
+def test_a_wrong_graph_is_not_kept(trained, gptkit, monkeypatch):
+    original = onnx_room._mask
+
+    def blind(num_past, num_new, window):
+        return original(num_past, num_new, 1)
+
+    monkeypatch.setattr(onnx_room, "_mask", blind)
+
+    result = gptkit("export", "onnx", "--out", "new/model.onnx")
+
+    assert result.code == 1 and "was not kept" in result.err
+    assert not (trained / "new").exists()
+
+
+def test_without_onnxruntime_a_warning_says_what_was_not_proved(trained, gptkit, monkeypatch):
+    monkeypatch.setattr(onnx_proof, "find_spec", lambda name: None)
+
+    result = gptkit("export", "onnx", "--out", "m.onnx")
+
+    assert result.code == 0 and "pip install 'gptkit[onnx]'" in result.err
+
+
+def test_without_onnx_the_extra_is_named(trained, gptkit, monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(onnx_room, "import_module", missing)
+
+    result = gptkit("export", "onnx", "--out", "m.onnx")
+
+    assert result.code == 2 and "pip install 'gptkit[onnx]'" in result.err
