@@ -12,7 +12,7 @@ from gptkit.model.attend import attend
 from gptkit.model.cache import KVCache, LayerCache
 from gptkit.model.config import ModelConfig, MultiHeadConfig
 from gptkit.model.dropout import Dropout
-from gptkit.model.norm import RMSNorm
+from gptkit.model.norm import RMSNorm, norm_heads
 from gptkit.model.positions import Rotation, rotate
 
 
@@ -73,10 +73,17 @@ class CausalSelfAttention(nn.Module):
     ) -> Tensor:
         """x: (B, T, C) -> (B, T, C)."""
         heads = self.qkv_proj(x).unflatten(-1, (-1, self.head_dim))  # (B, T, H + 2G, D)
-        q, k, v = heads.split((self.n_head, self.n_kv_head, self.n_kv_head), dim=2)
-        q, k = self.q_norm(q), self.k_norm(k)
+        # Queries and keys go through norm and rotation together: fewer, larger operations.
+        qk, v = heads.split((self.n_head + self.n_kv_head, self.n_kv_head), dim=2)
+        if isinstance(self.q_norm, RMSNorm) and isinstance(self.k_norm, RMSNorm):
+            weights = (
+                self.q_norm.weight.expand(self.n_head, -1),
+                self.k_norm.weight.expand(self.n_kv_head, -1),
+            )
+            qk = norm_heads(qk, torch.cat(weights), self.q_norm.eps)
         if rotation is not None:
-            q, k = rotate(q, rotation), rotate(k, rotation)
+            qk = rotate(qk, rotation)
+        q, k = qk.split((self.n_head, self.n_kv_head), dim=2)
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H or G, T, D)
         if cache is not None:
             k, v = cache.append(k, v)  # (B, G, S, D)

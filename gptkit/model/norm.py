@@ -47,6 +47,45 @@ class RMSNorm(nn.Module):
         return f"{self.weight.numel()}, eps={self.eps}"
 
 
+def norm_heads(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Apply RMSNorm to heads that have their own weights: x (..., N, D), weight (N, D) -> as x."""
+    weight = weight.to(x.dtype)
+    if x.is_cpu and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        normalised: Tensor = _NormHeadsOnCPU.apply(x, weight, eps)  # type: ignore[no-untyped-call]
+        return normalised
+    return F.rms_norm(x, weight.shape[-1:], None, eps).to(x.dtype) * weight
+
+
+def _inverse_rms(x: Tensor, eps: float) -> Tensor:
+    """Return 1 / rms of each vector, at least float32: (..., width) -> (..., 1)."""
+    precise = torch.promote_types(x.dtype, torch.float32)
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=precise)
+    inverse: Tensor = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+    return inverse
+
+
+class _NormHeadsOnCPU(torch.autograd.Function):
+    """Several heads' norms at once; the formulas of `_RMSNormOnCPU`, with a weight for each head."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        inverse_rms = _inverse_rms(x, eps).to(x.dtype)
+        normalised = x * inverse_rms
+        ctx.save_for_backward(normalised, inverse_rms, weight)
+        y: Tensor = normalised * weight
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        normalised, inverse_rms, weight = ctx.saved_tensors
+        product = gradient * normalised
+        weight_gradient = product.flatten(0, -3).sum(0)
+        along = product.mul_(weight).sum(-1, keepdim=True).div_(-weight.shape[-1])
+        x_gradient = (gradient * weight).addcmul_(normalised, along).mul_(inverse_rms)
+        return x_gradient, weight_gradient, None
+
+
 class _RMSNormOnCPU(torch.autograd.Function):
     """F.rms_norm with a backward of one pass, in the kernel that torch has for LayerNorm.
 
@@ -61,9 +100,7 @@ class _RMSNormOnCPU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        precise = torch.promote_types(x.dtype, torch.float32)
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=precise)
-        inverse_rms = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        inverse_rms = _inverse_rms(x, eps)
         ctx.save_for_backward(x, inverse_rms, weight)
         y: Tensor = (x * inverse_rms.to(x.dtype)).mul_(weight)
         return y

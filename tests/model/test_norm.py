@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gptkit.model.norm import RMSNorm
+from gptkit.model.norm import RMSNorm, norm_heads
 
 
 def test_a_vector_is_divided_by_its_root_mean_square() -> None:
@@ -59,3 +59,20 @@ def test_gradients_in_half_precision_are_those_of_float32_rounded(
     assert [g.dtype for g in rounded] == [torch.bfloat16, weight_dtype]
     for ours, theirs in zip(rounded, exact, strict=True):
         torch.testing.assert_close(ours.float(), theirs, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_heads_with_weights_of_their_own_are_normed_one_by_one(grad: bool) -> None:
+    x = torch.randn(2, 5, 3, 8, requires_grad=grad)
+    weight = torch.randn(3, 8, requires_grad=grad)
+
+    y = norm_heads(x, weight, 1e-6)
+
+    each = [F.rms_norm(x[:, :, i], (8,), weight[i], 1e-6) for i in range(3)]
+    expected = torch.stack(each, dim=2)
+    torch.testing.assert_close(y, expected, atol=1e-5, rtol=1e-5)
+    if grad:
+        gradient = torch.randn_like(y)
+        ours = torch.autograd.grad(y, (x, weight), gradient)
+        theirs = torch.autograd.grad(expected, (x, weight), gradient)
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
