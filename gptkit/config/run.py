@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from gptkit.data.config import DataConfig
 from gptkit.loggers.config import LOGGERS
 from gptkit.model.config import ModelConfig
+from gptkit.model.ladder import MODELS
 from gptkit.runtime.config import RuntimeConfig
 from gptkit.section import FilePath, Section
 from gptkit.training.config import TrainingConfig
@@ -23,7 +24,8 @@ class RunConfig(Section):
     run_dir: FilePath | None = None
     """Folder of the run; null: runs/NAME, NAME-2, ... after the config's file name."""
     data: DataConfig
-    model: ModelConfig = ModelConfig()
+    model: Annotated[ModelConfig, MODELS] = ModelConfig()
+    """Or a smaller rung of the ladder, which has those of its settings that mean something there."""
     optimizer: Annotated[Section, OPTIMIZERS] = AdamWConfig()
     schedule: Annotated[Section, SCHEDULES] = WSDConfig()
     training: TrainingConfig = TrainingConfig()

@@ -7,7 +7,8 @@
     drop(row)            the last row takes its place
 
 `RowDecoder` (gptkit/generation/rows.py) does this for all rows together, at their own lengths; it knows
-gptkit's own blocks. `PlainDecoder` asks nothing of a model but its forward: for attention of a plugin.
+gptkit's own blocks. `PlainDecoder` asks nothing of a model but its forward: for attention of a plugin
+and for the models below GPT.
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ class Decoder(Protocol):
 
 def build_decoder(model: GPT, int8: Int8Weights | None = None) -> Decoder:
     """Return the fastest decoder that knows the model's parts."""
+    if not isinstance(model, GPT):  # a lower rung of the ladder
+        return PlainDecoder(model)
     blocks = [cast(Block, block) for block in model.blocks]
     known = all(
         type(block.attention) is CausalSelfAttention and type(block.mlp) in (MLP, SwiGLU)

@@ -19,7 +19,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from gptkit.model import GPT, ModelConfig
+from gptkit.model import ModelConfig
+from gptkit.model.ladder import MODELS
 from gptkit.section import Section
 from gptkit.training.objective import NextTokenObjective
 from gptkit.training.optimizer_config import OPTIMIZERS
@@ -72,7 +73,7 @@ def footprint(
 ) -> Footprint:
     """Return what a run of this model takes on one device."""
     with FakeTensorMode(), _Live() as live:
-        return _measure(GPT(model, vocab_size), optimizer, shape, live)
+        return _measure(MODELS.build(model, vocab_size), optimizer, shape, live)
 
 
 def _measure(model: nn.Module, section: Section, shape: StepShape, live: _Live) -> Footprint:

@@ -166,6 +166,8 @@ def choose_architecture(
 
     Raises: ConfigError naming the settings that no class has, and what the nearest class asks for.
     """
+    if not isinstance(config, ModelConfig):
+        raise ConfigError(f"model.name: {config.name} cannot be exported to {reader}; gpt can")
     nearest = min(architectures, key=lambda arch: len(arch.broken_rules(config)))
     refuse_broken(config, nearest.rules, reader, nearest.class_name)
     return nearest

@@ -163,6 +163,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class ModelConfig(Section):
     """A decoder-only transformer. The vocabulary's size is not a setting: it is the tokenizer's."""
 
+    name: Literal["gpt"] = "gpt"
     preset: Literal["modern", "gpt2", "speedrun"] = "modern"
     """modern: Qwen3's shape (RMSNorm, rotary, QK-norm, SwiGLU); gpt2: GPT-2's; speedrun: learns
     faster, not exportable."""

@@ -20,7 +20,7 @@ from gptkit.errors import ConfigError
 from gptkit.generation.engine import Engine, Sample
 from gptkit.generation.int8 import Int8Weights, quantise_model
 from gptkit.loggers.metrics import METRICS_NAME, Row, read_metrics
-from gptkit.model import GPT
+from gptkit.model import GPT, ModelConfig
 from gptkit.recipes.trust import trusted_config, trusted_model
 from gptkit.recipes.writing import Writing, WritingOptions, prompt_tokens
 from gptkit.runs import resolve, run_of
@@ -124,6 +124,8 @@ def load_run(
     place = choose_device(device)
     model = trusted_model(folder, config, tokenizer.vocab_size).eval()
     if dtype == "int8":
+        if not isinstance(config.model, ModelConfig):
+            raise ConfigError(f"--dtype int8: is made for gpt, and this is a {config.model.name}")
         return Run(
             model, tokenizer, config, folder, saved_step(folder), quantise_model(model.to(place))
         )

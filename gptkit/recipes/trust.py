@@ -26,6 +26,7 @@ from gptkit.model import GPT
 from gptkit.model.cache import KVCache
 from gptkit.model.config import ModelConfig
 from gptkit.model.gpt import Block
+from gptkit.model.ladder import MODELS
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -67,7 +68,7 @@ def trusted_model(checkpoint: Path, config: RunConfig, vocab_size: int) -> GPT:
     """
     if not config.plugins:  # whose code the user trusts; it may need real memory to be built
         _check_claims(checkpoint, config.model, vocab_size)
-    model = GPT(config.model, vocab_size)
+    model: GPT = MODELS.build(config.model, vocab_size)
     fill(model, checkpoint)
     return model
 
@@ -97,6 +98,9 @@ def _check_claims(checkpoint: Path, config: ModelConfig, vocab_size: int) -> Non
         raise _misfit(checkpoint, f"{config.n_layer} blocks of {len(given)} tensors")
     try:
         with torch.device("meta"):
+            if not isinstance(config, ModelConfig):
+                _compare(checkpoint, _shapes(MODELS.build(config, vocab_size)), given)
+                return
             one = GPT(config.model_copy(update={"n_layer": 1}), vocab_size)
             cache = cast(Block, one.blocks[0]).attention.new_cache(
                 1, config.context_length, dtype=torch.float32, device=torch.device("meta")

@@ -25,9 +25,25 @@ def device_memory(device: torch.device) -> int | None:
 
 def resident_bytes() -> int | None:
     """Return the memory that this process has now, None where nothing tells without an extra."""
-    with suppress(OSError, ValueError, IndexError):
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
+    return _status("VmRSS")
+
+
+def peak_bytes() -> int | None:
+    """Return the most memory that this process had since `forget_peak`, None where nothing tells."""
+    return _status("VmHWM")
+
+
+def forget_peak() -> None:
+    """Let `peak_bytes` count from here, where the system can do that (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _status(field: str) -> int | None:
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith(f"{field}:"):
+                return 1024 * int(line.split()[1])  # "VmRSS:   123 kB"
     return None
 
 

@@ -14,8 +14,8 @@ class LanguageModel(Protocol):
     """What the objective asks of a model."""
 
     @property
-    def head_weight(self) -> Tensor:
-        """The matrix of the last product: (V, C)."""
+    def head_weight(self) -> Tensor | None:
+        """The matrix of the last product, (V, C); None: hidden vectors are logits already."""
 
     @property
     def logit_softcap(self) -> float | None:
@@ -47,16 +47,17 @@ class NextTokenObjective(nn.Module):
         """
         model = cast(LanguageModel, self.model)
         hidden = model.hidden(tokens, documents=documents)
-        num_logits = tokens.numel() * model.head_weight.shape[0]
+        head = model.head_weight
         if (
-            torch.compiler.is_compiling()
+            head is None
+            or torch.compiler.is_compiling()
             or not torch.is_grad_enabled()
-            or num_logits <= chunk_logits(hidden.device)
+            or tokens.numel() * head.shape[0] <= chunk_logits(hidden.device)
         ):
             return token_losses(model.unembed(hidden), targets).sum()
         return chunked_loss(
             hidden.flatten(0, 1),
-            model.head_weight,
+            head,
             targets.flatten(),
             softcap=model.logit_softcap,
         )

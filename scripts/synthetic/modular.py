@@ -30,10 +30,10 @@ class ModularAddition:
         p = self.modulus
         role, number = windows // p, windows % p
         nats = np.full(windows.shape, np.log(p))
-        nats[:, 1:][role[:, 1:] != (role[:, :-1] + 1) % 3] = np.inf
         # A sum is certain where both of its numbers are in the window.
         right = (number[:, :-2] + number[:, 1:-1]) % p == number[:, 2:]
         is_sum = role[:, 2:] == 2
         nats[:, 2:][is_sum & right] = 0.0
         nats[:, 2:][is_sum & ~right] = np.inf
+        nats[:, 1:][role[:, 1:] != (role[:, :-1] + 1) % 3] = np.inf
         return nats[:, 1:]

@@ -18,20 +18,22 @@ from gptkit.data.progress import Progress
 from gptkit.insight.baselines import MOST_TRAIN_TOKENS, Scored, all_tokens, ngram_baselines
 from gptkit.insight.footprint import Footprint, StepShape, footprint
 from gptkit.insight.size import parameters_by_part
-from gptkit.model import GPT
+from gptkit.model.ladder import MODELS
 from gptkit.recipes.plan.advice import advice
 from gptkit.recipes.plan.trial import Trial, run_trial
 from gptkit.recipes.train.parts import build_parts
 from gptkit.recipes.train.session import resolved
 from gptkit.recipes.train.train import workload
-from gptkit.runtime.capacity import device_memory, resident_bytes
+from gptkit.runtime.capacity import device_memory, forget_peak, peak_bytes, resident_bytes
 from gptkit.runtime.runtime import Runtime
 from gptkit.training.limits import Limits
 
 _USUAL_PROCESS = 350_000_000
 """Bytes of Python with torch, where the system does not say."""
 _KERNELS = 60_000_000
-"""Bytes that torch's kernels, threads and the first products add to a process."""
+"""Bytes that torch's threads and the first products add to a process."""
+_SCRATCH = 1.15
+"""A CPU's step takes so many times what its tensors do: scratch space of kernels, holes in the heap."""
 _MOST_VAL_TOKENS = 200_000
 
 
@@ -44,11 +46,15 @@ class Memory:
     """Python, torch and the text before the first step."""
     device: int | None
     """What there is; None: nothing tells."""
+    measured: int | None = None
+    """Peak of this process over the steps that were tried; None: the figures are arithmetic."""
 
     @property
     def total(self) -> int:
         """What the run takes at its peak."""
-        return self.process + self.run.peak
+        if self.measured is not None:
+            return self.measured
+        return self.process + round(_SCRATCH * self.run.peak)
 
     def rows_that_fit(self, rows: int, share: float) -> int | None:
         """Return the largest power of two of sequences at once that leaves memory free; None: none does."""
@@ -124,8 +130,11 @@ def make_plan(
         reach = runtime.peak_flops()
         memory = _memory(config, dataset, runtime)
         trial = None
+        forget_peak()
         if memory.device is None or memory.total < memory.device:
             trial = run_trial(config, dataset, build_parts(config, dataset, runtime, None), runtime)
+            if runtime.device.type == "cpu":
+                memory = replace(memory, measured=peak_bytes())
         else:
             note("no step was tried: there is not enough memory for one")
         plan = _put_together(config, dataset, memory, trial, runtime, reach)
@@ -157,7 +166,7 @@ def _put_together(
 ) -> Plan:
     vocab_size = dataset.tokenizer.vocab_size
     with torch.device("meta"):
-        model = GPT(config.model, vocab_size)
+        model = MODELS.build(config.model, vocab_size)
     splits = dataset.manifest.splits
     training, context_length = config.training, config.model.context_length
     tokens_per_step = training.batch_size * context_length

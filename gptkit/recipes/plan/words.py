@@ -38,6 +38,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         **asdict(plan.memory.run),
         "process": plan.memory.process,
         "total": plan.memory.total,
+        "measured": plan.memory.measured,
         "device": plan.memory.device,
     }
     return facts
@@ -78,7 +79,8 @@ def _lines(plan: Plan) -> Iterator[str]:
 def _memory(plan: Plan) -> Iterator[str]:
     memory, run = plan.memory, plan.memory.run
     there = "" if memory.device is None else f" of {_size(memory.device)}"
-    yield f"memory     {_size(memory.total)} at the peak{there}:"
+    how = "as tried, of this" if memory.measured is not None else "by arithmetic, of this"
+    yield f"memory     {_size(memory.total)} at the peak{there}; {how}"
     rows = {
         "weights": run.weights,
         "gradients": run.gradients,

@@ -26,6 +26,7 @@ from gptkit.data.sources import TokensConfig
 from gptkit.errors import GptkitError
 from gptkit.loggers.metrics import METRICS_NAME, Row, read_metrics, series
 from gptkit.model import GPT
+from gptkit.model.ladder import MODELS
 from gptkit.recipes.train.run_folder import LOG_NAME, SAMPLES_NAME
 from gptkit.recipes.trust import trusted_config
 from gptkit.runs import read_record, run_of
@@ -140,7 +141,8 @@ def _flops_per_token(checkpoint: Path, config: RunConfig | None, vocab_size: int
     if config is None or plugin_files(checkpoint):
         return None
     with torch.device("meta"):  # shapes only; torch imports its compiler for it, half a second
-        return GPT(config.model, vocab_size).flops_per_token()
+        model: GPT = MODELS.build(config.model, vocab_size)
+        return model.flops_per_token()
 
 
 def _samples(folder: Path) -> list[Sample]:

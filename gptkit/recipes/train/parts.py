@@ -15,6 +15,7 @@ from gptkit.data.dataset import Dataset
 from gptkit.errors import CheckpointError, ConfigError
 from gptkit.loggers.metrics import METRICS_NAME, read_metrics
 from gptkit.model import GPT
+from gptkit.model.ladder import MODELS
 from gptkit.recipes.train.inherit import shape_differences
 from gptkit.recipes.train.resume import Resumed
 from gptkit.recipes.trust import fill
@@ -53,7 +54,7 @@ def build_parts(
 
     Raises: ConfigError when `model.init_from` does not fit; CheckpointError when the resumed state does not.
     """
-    model = GPT(config.model, dataset.tokenizer.vocab_size)
+    model: GPT = MODELS.build(config.model, dataset.tokenizer.vocab_size)
     if resumed is not None:
         fill(model, resumed.checkpoint)
     elif config.model.init_from is not None:
