@@ -166,8 +166,7 @@ def choose_architecture(
 
     Raises: ConfigError naming the settings that no class has, and what the nearest class asks for.
     """
-    if not isinstance(config, ModelConfig):
-        raise ConfigError(f"model.name: {config.name} cannot be exported to {reader}; gpt can")
+    _require_gpt(config, reader)
     nearest = min(architectures, key=lambda arch: len(arch.broken_rules(config)))
     refuse_broken(config, nearest.rules, reader, nearest.class_name)
     return nearest
@@ -180,6 +179,7 @@ def refuse_broken(
 
     Raises: ConfigError with a line for each setting that does not: its value, and what would do.
     """
+    _require_gpt(config, reader)
     of_nearest = f" ({nearest})" if nearest else ""
     lines = [
         f"model.{rule.setting}: {_shown(setting(config, rule.setting))} cannot be exported to {reader};"
@@ -189,3 +189,8 @@ def refuse_broken(
     ]
     if lines:
         raise ConfigError("\n".join(lines))
+
+
+def _require_gpt(config: ModelConfig, reader: str) -> None:
+    if not isinstance(config, ModelConfig):  # a lower rung of the ladder
+        raise ConfigError(f"model.name: {config.name} cannot be exported to {reader}; gpt can")

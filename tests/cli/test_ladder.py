@@ -67,10 +67,11 @@ def test_a_key_of_another_rung_is_refused_with_its_place(project, gptkit):
     assert "did you mean 'bigram'" in unknown.err
 
 
-def test_a_lower_rung_is_not_exported_and_says_so(project, gptkit):
+@pytest.mark.parametrize("kind", ["hf", "gguf", "onnx"])
+def test_a_lower_rung_is_not_exported_and_says_so(project, gptkit, kind):
     gptkit("train", "my.yaml", *BIGRAM)
 
-    found = gptkit("export", "hf", "--out", "exported")
+    found = gptkit("export", kind, "--out", "exported")
 
     assert found.code == 2
     assert "cannot be exported" in found.err
