@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
+from gptkit.model.depth import shape_at
 from gptkit.section import (
     Choices,
     Flag,
@@ -167,8 +168,11 @@ class ModelConfig(Section):
     preset: Literal["modern", "gpt2", "speedrun"] = "modern"
     """modern: Qwen3's shape (RMSNorm, rotary, QK-norm, SwiGLU); gpt2: GPT-2's; speedrun: learns
     faster, not exportable."""
+    depth: PositiveInt | None = None
+    """One number for the size: n_layer is depth, n_embd and n_head follow it (64 channels a block), and
+    batch, optimizer and length of the run as far as they are not given (docs/dial.md)."""
     n_layer: PositiveInt = 6
-    """Transformer blocks."""
+    """Transformer blocks; not together with depth."""
     n_head: PositiveInt = 6
     """Query heads of a block."""
     n_embd: PositiveInt = 384
@@ -206,12 +210,15 @@ class ModelConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _apply_preset(cls, value: Any) -> Any:
+    def _fill_in(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        preset = value.get("preset", "modern")
-        known = isinstance(preset, str) and preset in PRESETS
-        return merge_settings(PRESETS[preset], value) if known else value
+        preset, depth = value.get("preset", "modern"), value.get("depth")
+        if isinstance(preset, str) and preset in PRESETS:
+            value = merge_settings(PRESETS[preset], value)
+        if isinstance(depth, int) and not isinstance(depth, bool) and depth > 0:
+            value = {**shape_at(depth, value), **value}
+        return value
 
     @property
     def head_dim(self) -> int:
@@ -220,6 +227,11 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> ModelConfig:
+        # Equal ones are what a saved config holds.
+        if self.depth is not None and self.n_layer != self.depth:
+            raise ValueError(
+                f"depth ({self.depth}) and n_layer ({self.n_layer}) say the same thing; give one"
+            )
         attention = self.attention
         head_dim = getattr(attention, "head_dim", None)
         if head_dim is None and self.n_embd % self.n_head:

@@ -12,6 +12,7 @@ from gptkit.config import find_config, parse_override, shipped_configs
 from gptkit.config.help import setting_help
 from gptkit.config.shipped import describe
 from gptkit.config.yaml12 import write_scalar
+from gptkit.dial import open_keys
 from gptkit.errors import ConfigError
 from gptkit.recipes.train.inherit import load_whole_config
 from gptkit.section import Section
@@ -34,7 +35,7 @@ def show(name: str, settings: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(config.model_dump(mode="json"), ensure_ascii=False))
         return
-    for line in _lines(config, ""):
+    for line in _lines(config, (), open_keys(config)):
         print(line)
 
 
@@ -57,15 +58,22 @@ def copy(name: str, to: Path | None) -> None:
     print(f"wrote {to}; next: gptkit train {to} --dry-run", file=sys.stderr)
 
 
-def _lines(section: Section, indent: str) -> Iterator[str]:
+def _lines(section: Section, above: tuple[str, ...], open_: frozenset[str]) -> Iterator[str]:
+    """Yield a line for each setting.
+
+    above: the keys that lead to the section; open_: dotted keys that the dial chooses when a run starts.
+    """
     texts = setting_help(type(section))
     for key in type(section).model_fields:
-        value = getattr(section, key)
-        if isinstance(value, Section):
+        value, path = getattr(section, key), (*above, key)
+        is_open = ".".join(path) in open_
+        indent = "  " * len(above)
+        if isinstance(value, Section) and not is_open:
             yield f"{indent}{key}:"
-            yield from _lines(value, indent + "  ")
+            yield from _lines(value, path, open_)
             continue
-        setting = f"{indent}{key}: {write_scalar(_plain(section, key))}"
+        shown = "(chosen at the start)" if is_open else write_scalar(_plain(section, key))
+        setting = f"{indent}{key}: {shown}"
         yield f"{setting:<44}  # {texts[key]}" if key in texts else setting
 
 

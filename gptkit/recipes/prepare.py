@@ -16,7 +16,7 @@ from gptkit.data.sources import TokensConfig
 from gptkit.errors import ConfigError
 from gptkit.recipes.journal import TerminalProgress, say
 from gptkit.recipes.train.inherit import load_whole_config
-from gptkit.recipes.train.start import check
+from gptkit.recipes.train.start import check, min_train_tokens
 from gptkit.runtime.interrupt import Interrupt
 
 
@@ -32,7 +32,7 @@ def run(name: str | None, settings: Sequence[str], *, as_json: bool) -> None:
     with Interrupt() as interrupt, interrupt.soon():
         dataset = prepare_dataset(
             config.data,
-            min_train_tokens=config.model.context_length + 1,
+            min_train_tokens=min_train_tokens(config),
             progress=TerminalProgress(interrupt),
         )
     facts = _facts(dataset, config.data)

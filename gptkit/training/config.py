@@ -11,22 +11,26 @@ from pydantic_core import PydanticCustomError
 from gptkit.errors import ConfigError
 from gptkit.section import Flag, NonNegativeInt, PositiveFloat, PositiveInt, Section
 
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+_NUMBER = r"\d+(?:\.\d+)?"
+# Each unit at most once, the largest first: 1h30m, 90s, 1.5h.
+_DURATION = re.compile(r"\s*".join(rf"(?:({_NUMBER})\s*{unit})?" for unit in _UNITS))
 
 
 def _seconds(value: object) -> object:
-    if isinstance(value, str):
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value.strip())
-        if match is None:
-            raise PydanticCustomError("duration", "must be a duration such as 90s, 10m or 1.5h")
-        return float(match[1]) * _SECONDS[match[2]]
-    if isinstance(value, bool):
-        raise PydanticCustomError("duration", "must be a duration such as 90s, 10m or 1.5h")
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is not None and any(match.groups()):
+        sizes = zip(match.groups("0"), _UNITS.values(), strict=True)
+        return sum(float(count) * seconds for count, seconds in sizes)
+    if isinstance(value, str | bool):
+        raise PydanticCustomError(
+            "duration", "must be a duration such as 90s, 10m, 1h30m or a number of seconds"
+        )
     return value
 
 
 Duration = Annotated[PositiveFloat, BeforeValidator(_seconds)]
-"""Seconds, or a number with s, m, h or d."""
+"""Seconds, or numbers with d, h, m, s: 10m, 1h30m."""
 
 
 class TrainingConfig(Section):
@@ -39,7 +43,8 @@ class TrainingConfig(Section):
     max_epochs: PositiveFloat | None = None
     """Passes over the training split."""
     time_budget: Duration | None = None
-    """Time from the first step on: seconds, 90s, 10m, 2h. The schedule then follows the clock."""
+    """Time from the first step on: seconds, 90s, 10m, 1h30m. The schedule then follows the clock, and
+    what of size, batch and optimizer is not given is chosen for it (docs/dial.md)."""
     batch_size: PositiveInt = 64
     """Sequences per optimizer step, over all ranks."""
     micro_batch_size: PositiveInt | None = None

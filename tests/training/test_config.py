@@ -31,13 +31,25 @@ def test_the_micro_batch_that_was_left_open_is_filled_in():
 
 @pytest.mark.parametrize(
     "written, seconds",
-    [(90, 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), ("1d", 86400), ("2 m", 120)],
+    [
+        (90, 90),
+        ("90s", 90),
+        ("10m", 600),
+        ("1.5h", 5400),
+        ("1d", 86400),
+        ("2 m", 120),
+        ("1h30m", 5400),
+        (" 1d 2h 3m 4s ", 93784),
+        ("1h0.5s", 3600.5),
+    ],
 )
 def test_a_duration_is_seconds_or_has_a_unit(written, seconds):
     assert TrainingConfig(time_budget=written).time_budget == seconds
 
 
-@pytest.mark.parametrize("written", ["soon", "10", True, 0, -5, "5w"])
+@pytest.mark.parametrize(
+    "written", ["soon", "10", True, 0, -5, "5w", "", " ", "0m", "30m1h", "5m5m", "-5m", "1e3s"]
+)
 def test_another_duration_is_refused(written):
     with pytest.raises(ValueError):
         TrainingConfig(time_budget=written)

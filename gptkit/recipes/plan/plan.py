@@ -21,8 +21,9 @@ from gptkit.insight.size import parameters_by_part
 from gptkit.model.ladder import MODELS
 from gptkit.recipes.plan.advice import advice
 from gptkit.recipes.plan.trial import Trial, run_trial
+from gptkit.recipes.train.dialled import turn_dial
 from gptkit.recipes.train.parts import build_parts
-from gptkit.recipes.train.session import resolved
+from gptkit.recipes.train.start import min_train_tokens
 from gptkit.recipes.train.train import workload
 from gptkit.runtime.capacity import device_memory, forget_peak, peak_bytes, resident_bytes
 from gptkit.runtime.runtime import Runtime
@@ -101,6 +102,8 @@ class Plan:
     loss: LossBand | None
     reasons: tuple[str, ...]
     """What `auto` chose, and why."""
+    chosen: tuple[str, ...] = ()
+    """What the dial chose, and why."""
     warnings: tuple[str, ...] = field(default=())
 
     @property
@@ -122,10 +125,11 @@ def make_plan(
     Raises: GptkitError.
     """
     with Runtime.start(config.runtime, workload(config)) as runtime:
-        config = resolved(config, runtime)
         dataset = prepare_dataset(
-            config.data, min_train_tokens=config.model.context_length + 1, progress=progress
+            config.data, min_train_tokens=min_train_tokens(config), progress=progress
         )
+        choice = turn_dial(config, dataset, runtime)
+        config = choice.config
         # Also loads what a first product loads, so that it counts as the process's.
         reach = runtime.peak_flops()
         memory = _memory(config, dataset, runtime)
@@ -138,7 +142,7 @@ def make_plan(
         else:
             note("no step was tried: there is not enough memory for one")
         plan = _put_together(config, dataset, memory, trial, runtime, reach)
-    return _with_advice(config, plan)
+    return _with_advice(config, replace(plan, chosen=choice.reasons))
 
 
 def _memory(config: RunConfig, dataset: Dataset, runtime: Runtime) -> Memory:

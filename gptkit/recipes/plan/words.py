@@ -71,6 +71,8 @@ def _lines(plan: Plan) -> Iterator[str]:
             f"loss       {plan.loss.low:.2f} to {plan.loss.high:.2f} nats per token, roughly;"
             f" counting alone gets {plan.loss.ngram:.2f}"
         )
+    for choice in plan.chosen:
+        yield f"chosen     {choice}"
     yield f"machine    {'; '.join(plan.reasons)}"
     for warning in plan.warnings:
         yield f"better     {warning}"

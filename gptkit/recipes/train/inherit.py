@@ -22,6 +22,7 @@ from gptkit.section import merge_settings
 
 # Habits of training, not of the model.
 _OWN = (
+    "depth",
     "dropout",
     "init",
     "init_from",

@@ -23,6 +23,7 @@ from gptkit.checkpoint.folder import remove_strays
 from gptkit.checkpoint.names import checkpoints_folder
 from gptkit.checkpoint.store import load_state
 from gptkit.config import RunConfig
+from gptkit.dial import keep_choices
 from gptkit.errors import CheckpointError, ConfigError
 from gptkit.recipes.trust import trusted_config
 from gptkit.runs import holds_run, is_checkpoint, list_runs, resolve, run_of
@@ -106,7 +107,8 @@ def read_target(target: Target, *, is_main: bool, say: Callable[[str], None]) ->
 
 
 def adopt(config: RunConfig, resumed: Resumed, world_size: int) -> RunConfig:
-    """Return `config` with what `auto` chose for the run that is resumed."""
+    """Return `config` with what `auto` and the dial chose for the run that is resumed."""
+    config = keep_choices(config, resumed.config)
     before, runtime = resumed.config.runtime, config.runtime
     chosen = {
         key: getattr(before, key)

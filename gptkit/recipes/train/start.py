@@ -11,6 +11,7 @@ from typing import Any
 from gptkit.config import Override, RunConfig, find_config, from_mapping
 from gptkit.config.overrides import parse_override
 from gptkit.data.prepare import check_data, check_text
+from gptkit.dial import open_keys
 from gptkit.errors import ConfigError
 from gptkit.loggers.config import check_installed
 from gptkit.recipes.journal import say
@@ -51,7 +52,10 @@ def start(
     if config.run_dir is not None:
         _check_run_dir(config.run_dir, resume)
     if dry_run:
-        check_text(config.data, config.model.context_length + 1)
+        check_text(config.data, min_train_tokens(config))
+        keys = sorted(open_keys(config))
+        if keys:
+            say(f"{path}: chosen when training starts: {', '.join(keys)}")
         say(f"{path}: no problem found; nothing was written")
         return None
     if devices > 1 and not is_launched():
@@ -67,7 +71,8 @@ def check(config: RunConfig, *, devices: int = 1) -> None:
 
     Raises: ConfigError.
     """
-    config.training.accumulation(devices)
+    if "training.batch_size" not in open_keys(config):
+        config.training.accumulation(devices)
     check_data(config.data)
     if isinstance(config.data.tokenizer, TiktokenConfig):
         check_published(config.data.tokenizer)
@@ -75,6 +80,11 @@ def check(config: RunConfig, *, devices: int = 1) -> None:
         check_installed(logger)
     if config.model.init_from is not None:
         resolve(Path(config.model.init_from))
+
+
+def min_train_tokens(config: RunConfig) -> int:
+    """Return how many tokens the training split needs: those of a window and the one after it."""
+    return 2 if "model.context_length" in open_keys(config) else config.model.context_length + 1
 
 
 def _check_run_dir(run_dir: Path, resume: str | None) -> None:

@@ -1,6 +1,6 @@
 """gptkit train: make the parts, hand them to the loop, say how it ended.
 
-config -> where it goes on -> runtime -> data -> parts -> run folder -> loop -> last words
+config -> where it goes on -> runtime -> data -> dial -> parts -> run folder -> loop -> last words
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from gptkit.config import RunConfig
 from gptkit.data.dataset import Dataset
 from gptkit.data.folders import prepared_folder
 from gptkit.data.prepare import prepare_dataset
+from gptkit.dial import num_weights, open_keys, tokens_to_learn_from
 from gptkit.loggers.metrics import METRICS_NAME, read_metrics
 from gptkit.plugins import plugin_sources
 from gptkit.recipes.journal import Journal, TerminalProgress
+from gptkit.recipes.train.dialled import turn_dial
 from gptkit.recipes.train.parts import Parts, build_parts
 from gptkit.recipes.train.preflight import check_before_training
 from gptkit.recipes.train.resume import (
@@ -30,6 +32,7 @@ from gptkit.recipes.train.run_folder import (
     removed_on_error,
 )
 from gptkit.recipes.train.session import Session, resolved, run_session
+from gptkit.recipes.train.start import min_train_tokens
 from gptkit.recipes.train.words import complete_words
 from gptkit.recipes.writing import check_prompt
 from gptkit.runs import hold_run
@@ -64,8 +67,10 @@ def train(
             if resumed is not None:
                 config = adopt(config, resumed, place.world_size)
             runtime = held.enter_context(Runtime.start(config.runtime, workload(config)))
-        config = resolved(config, runtime)
-        changed = changes(config, resumed) if resumed is not None else []
+        changed = []
+        if resumed is not None:
+            config = resolved(config, runtime)
+            changed = changes(config, resumed)
         with removed_on_error(prepared_folder()) as made:
             with interrupt.soon():
                 dataset = _prepare(config, runtime, interrupt)
@@ -74,6 +79,11 @@ def train(
             if resumed is not None:
                 check_data_identity(dataset.identity, resumed.checkpoint)
             with interrupt.at_once():
+                if resumed is None:
+                    choice = turn_dial(config, dataset, runtime)
+                    config = choice.config
+                    for reason in choice.reasons:
+                        journal.say(f"chosen   {reason}")
                 parts = build_parts(config, dataset, runtime, resumed)
                 if resumed is None and config.training.preflight and runtime.is_main:
                     check_before_training(config, dataset, parts, plugins, journal.say)
@@ -103,8 +113,11 @@ def workload(config: RunConfig) -> Workload:
     """Return about how much the run will compute: its vocabulary is not known yet."""
     model, training = config.model, config.training
     per_token = 6 * 12 * model.n_layer * model.n_embd**2
-    tokens = training.max_tokens
-    if tokens is None and training.max_steps is not None:
+    tokens: float | None = training.max_tokens
+    if "training.max_steps" in open_keys(config):
+        weights = num_weights(model.n_layer, model.n_embd, vocab_size=0)
+        tokens = tokens_to_learn_from(weights)
+    elif tokens is None and training.max_steps is not None:
         tokens = training.max_steps * training.batch_size * model.context_length
     return Workload(
         n_embd=model.n_embd,
@@ -120,7 +133,7 @@ def _prepare(config: RunConfig, runtime: Runtime, interrupt: Interrupt) -> Datas
         runtime.barrier()
     dataset = prepare_dataset(
         config.data,
-        min_train_tokens=config.model.context_length + 1,
+        min_train_tokens=min_train_tokens(config),
         progress=TerminalProgress(interrupt),
     )
     if runtime.is_main:

@@ -1,0 +1,89 @@
+"""The numbers behind the dial: each a pure function, with units and where it comes from.
+
+    compute  ─> weights and tokens      how large, how long
+    tokens   ─> batch ─> steps          how often the weights move
+    width    ─> learning rates          how far they move
+    epochs   ─> dropout, weight decay   how much is held against learning by heart
+
+Read with: nanochat (nanochat/gpt.py, scripts/base_train.py) for the exponents at scale, and
+benchmarks/dial.md for what small runs on a CPU say about them.
+"""
+
+from __future__ import annotations
+
+import math
+
+# nanochat's measured optimum at a depth of 12: 110M weights, 10.5 tokens for each.
+_REFERENCE_WEIGHTS = 110e6
+_REFERENCE_TOKENS_PER_WEIGHT = 10.5
+# Its batch there, in tokens.
+_REFERENCE_TOKENS = _REFERENCE_TOKENS_PER_WEIGHT * _REFERENCE_WEIGHTS
+_REFERENCE_BATCH = 2.0**19
+
+
+def num_weights(n_layer: int, n_embd: int, vocab_size: int) -> int:
+    """Return about how many weights each token is multiplied with: the blocks' and the head's."""
+    return 12 * n_layer * n_embd**2 + vocab_size * n_embd
+
+
+def flops_per_token(n_layer: int, n_embd: int, context_length: int, vocab_size: int) -> float:
+    """Return the floating-point operations of training on one token (PaLM, arXiv:2204.02311, B)."""
+    return 6.0 * num_weights(n_layer, n_embd, vocab_size) + 12.0 * n_layer * n_embd * context_length
+
+
+def tokens_to_learn_from(weights: float) -> float:
+    """Return from how many tokens on a model of so many weights beats the next smaller one.
+
+    About 1.6 for each of 0.4 million weights (benchmarks/dial.md), 10.5 for each of 110 million.
+    """
+    per_weight = _REFERENCE_TOKENS_PER_WEIGHT * math.pow(weights / _REFERENCE_WEIGHTS, 1 / 3)
+    return per_weight * weights
+
+
+def batch_tokens(tokens: float) -> float:
+    """Return the tokens of an optimizer step for a run over `tokens` tokens.
+
+    Falls with the length of the run faster than nanochat's power of 0.383, which leaves a run of
+    minutes 30 steps.
+    """
+    return _REFERENCE_BATCH * math.pow(tokens / _REFERENCE_TOKENS, 0.75)
+
+
+NS_STEPS = 3
+MUON_RATE = 0.03
+MUON_ADAMW_RATE = 0.0075
+_MOMENTUM_LACK = 0.15  # of 60 steps
+_LARGEST_MUON_OVERHEAD = 0.5
+
+
+def muon_overhead(n_embd: int, batch: float) -> float:
+    """Return the work of Newton-Schulz over that of the step's forward and backward passes.
+
+    For blocks of four d x d and two d x 4d matrices and B tokens: 4.2 d / B at five iterations.
+    """
+    return 4.2 * NS_STEPS / 5 * n_embd / batch
+
+
+def pays_muon(n_embd: int, batch: float) -> bool:
+    """Whether Muon learns more in the same time than AdamW."""
+    return muon_overhead(n_embd, batch) < _LARGEST_MUON_OVERHEAD
+
+
+def momentum(steps: int) -> float:
+    """Return Muon's momentum: 0.85 for 60 steps (configs/speedrun_char_cpu.yaml), 0.95 for 2500."""
+    return round(1.0 - _MOMENTUM_LACK * math.pow(60.0 / max(60, steps), 0.3), 3)
+
+
+def adamw_rate(n_embd: int) -> float:
+    """Return the peak learning rate of AdamW: 3e-3 at 128 channels, falling with their root."""
+    return float(f"{3e-3 * math.sqrt(128 / n_embd):.2g}")
+
+
+def weight_decay(epochs: float) -> float:
+    """Return the decay of the matrices, per unit of learning rate."""
+    return 0.1
+
+
+def dropout(epochs: float) -> float:
+    """Return the dropout for a text that is read so many times."""
+    return 0.0
