@@ -212,10 +212,11 @@ def _stack(
     rows = np.empty((len(starts), context_length + 1), np.int64)
     for row, start in zip(rows, starts.tolist(), strict=True):
         row[:] = tokens.window(start, context_length + 1)
-    windows = torch.from_numpy(rows)
     numbers = None
     if documents:
         numbers = torch.from_numpy(
             np.stack([document_numbers(tokens, start, context_length) for start in starts.tolist()])
         )
-    return Batch(windows[:, :-1].contiguous(), windows[:, 1:].contiguous(), numbers)
+    # Copied by NumPy: torch would give this thread OpenMP threads (gptkit/checkpoint/writer.py).
+    inputs, targets = (np.ascontiguousarray(part) for part in (rows[:, :-1], rows[:, 1:]))
+    return Batch(torch.from_numpy(inputs), torch.from_numpy(targets), numbers)

@@ -45,6 +45,18 @@ def test_jobs_run_beside_the_caller() -> None:
     assert ran.is_set()
 
 
+def test_no_thread_stays_between_jobs() -> None:
+    before = set(threading.enumerate())
+    writer = BackgroundWriter()
+
+    writer.submit(lambda: None)
+    writer.wait()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+
+    assert set(threading.enumerate()) <= before
+
+
 def test_at_most_one_job_is_in_flight() -> None:
     writer, running, most = BackgroundWriter(), list[int](), list[int]()
 
