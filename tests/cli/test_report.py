@@ -131,3 +131,19 @@ def test_what_cannot_be_is_refused(trained, gptkit, arguments):
 
     assert result.code == 2
     assert "Traceback" not in result.err
+
+
+def test_a_copied_passage_is_found_with_its_line(trained, gptkit, project):
+    line = "the 4 quick brown foxes jump over 2 lazy dogs."
+    at = (project / "my.txt").read_text(encoding="utf-8").split("\n").index(line)
+    text = f"{line}\nthe 5 quick brown foxes"
+    (trained / "samples/step_00000006.txt").write_text(f"what? {text} what?", encoding="utf-8")
+
+    result = gptkit("report", "--json")
+
+    longest = json.loads(result.out)["copied"]["longest"]
+    assert text in longest["text"]
+    assert longest["line"] == at + 1
+    page = (trained / "report.html").read_text(encoding="utf-8")
+    assert f"<mark>{text}" in page
+    assert f"line {at + 1:,} of the training text" in page

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gptkit.errors import GptkitError
 from gptkit.insight.baselines import Baseline, Scored, all_tokens, ngram_baselines
+from gptkit.insight.memorisation import Copies, find_copies
 from gptkit.recipes.evaluate import Examination, examine
 from gptkit.recipes.load import load_run
 from gptkit.recipes.report.facts import RunFacts
@@ -15,6 +16,8 @@ from gptkit.recipes.report.facts import RunFacts
 # So many tokens are counted in a twentieth of a second.
 _QUICK_TRAIN_TOKENS = 300_000
 _QUICK_VAL_TOKENS = 60_000
+QUICK_SEARCH_TOKENS = 1_500_000
+"""So many are searched for copies at the end of a run."""
 
 
 def quick_baselines(run: RunFacts) -> tuple[Baseline, ...]:
@@ -50,3 +53,16 @@ def examination(
     except GptkitError as error:
         note(f"nothing is measured anew: {error}")
         return None
+
+
+def copies(run: RunFacts, most_tokens: int | None = None) -> Copies | None:
+    """Return what of the run's last sample stands word for word in its training text.
+
+    most_tokens: of a training split that is searched; None: any. Returns None where there is nothing to search.
+    """
+    if run.dataset is None or not run.samples:
+        return None
+    train = run.dataset.split("train")
+    if most_tokens is not None and len(train) > most_tokens:
+        return None
+    return find_copies(run.samples[-1].text, train, run.tokenizer)

@@ -6,7 +6,7 @@ run folder -> facts -> baselines, or a whole evaluation -> verdict -> sections -
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ from gptkit.checkpoint import pointed
 from gptkit.data.dataset import Dataset
 from gptkit.errors import ConfigError
 from gptkit.insight.baselines import Baseline
+from gptkit.insight.memorisation import Copies
 from gptkit.pages import page
 from gptkit.recipes.evaluate import Examination
 from gptkit.recipes.journal import say
-from gptkit.recipes.report import measured, sections
+from gptkit.recipes.report import measured, samples, sections
 from gptkit.recipes.report.facts import RunFacts, gather
-from gptkit.recipes.report.measure import examination, quick_baselines
+from gptkit.recipes.report.measure import QUICK_SEARCH_TOKENS, copies, examination, quick_baselines
 from gptkit.recipes.report.verdict import Evidence, Verdict, judge
 from gptkit.runs import resolve, run_of
 
@@ -43,7 +44,7 @@ def run(
     facts = gather(folder)
     say(f"{run_of(folder) or folder}, step {facts.step}")
     found = examination(facts, folder, allow_plugins=allow_plugins, note=say)
-    report = Report.of(facts, found)
+    report = Report.of(facts, found, copies(facts))
     target = _target(folder, format)
     try:
         if format == "html":
@@ -59,6 +60,8 @@ def run(
     else:
         print(target)
         print(report.verdict.sentence)
+        if report.copied is not None:
+            print(samples.in_words(report.copied))
 
 
 def report_of_finished_run(run_dir: Path, dataset: Dataset, flops_per_token: int) -> str:
@@ -70,7 +73,8 @@ def report_of_finished_run(run_dir: Path, dataset: Dataset, flops_per_token: int
         checkpoint = pointed(run_dir, "best") or pointed(run_dir, "last")
         if checkpoint is None:
             return "report   none: there is no checkpoint"
-        report = Report.of(gather(checkpoint, dataset, flops_per_token))
+        facts = gather(checkpoint, dataset, flops_per_token)
+        report = Report.of(facts, None, copies(facts, QUICK_SEARCH_TOKENS))
         target = _target(checkpoint, "html")
         write_text(target, report.html())
     except Exception as error:
@@ -87,16 +91,18 @@ class Report:
     verdict: Verdict
     examination: Examination | None
     """None at the end of a run, which does not wait for it."""
+    copied: Copies | None
+    """Of the last sample; None where it was not looked for."""
 
     @classmethod
-    def of(cls, facts: RunFacts, found: Examination | None = None) -> Report:
+    def of(cls, facts: RunFacts, found: Examination | None, copied: Copies | None) -> Report:
         """Return the report of a run; without an evaluation its baselines are quick ones."""
         baselines = quick_baselines(facts) if found is None else found.baselines
         losses = {baseline.name: baseline.loss for baseline in baselines}
         evidence = Evidence(
             facts.curve("train_loss"), facts.curve("val_loss"), facts.vocab_size, losses
         )
-        return cls(facts, baselines, judge(evidence), found)
+        return cls(facts, baselines, judge(evidence), found, copied)
 
     @property
     def losses(self) -> dict[str, float]:
@@ -124,7 +130,8 @@ class Report:
                 measured.by_context(found),
                 measured.confidence(found),
                 measured.ends(found),
-                sections.samples(facts),
+                samples.memorisation(facts, self.copied),
+                samples.through_time(facts, self.copied),
                 sections.data(facts),
                 sections.cost(facts),
                 sections.settings(facts),
@@ -141,7 +148,13 @@ class Report:
             "advice": list(self.verdict.advice),
             "val_loss": self.loss,
             "baselines": self.losses,
+            "copied": None if self.copied is None else _copies_as_json(self.copied),
         }
+
+
+def _copies_as_json(copied: Copies) -> dict[str, Any]:
+    longest = None if copied.longest is None else asdict(copied.longest)
+    return {"share": copied.share, "longest": longest}
 
 
 def _target(checkpoint: Path, suffix: str) -> Path:

@@ -114,25 +114,6 @@ def evaluations(run: RunFacts) -> Html | None:
     return element("details", element("summary", f"All {len(rows)} evaluations"), shown)
 
 
-def samples(run: RunFacts) -> Html | None:
-    """Return what the model wrote through time, the last open."""
-    if not run.samples:
-        return None
-    last = run.samples[-1]
-    return section(
-        "Samples through time",
-        *(
-            element(
-                "details",
-                element("summary", f"step {sample.step:,}"),
-                element("div", sample.text, class_="sample"),
-                open=sample is last,
-            )
-            for sample in run.samples
-        ),
-    )
-
-
 def data(run: RunFacts) -> Html | None:
     """Return what the run learned from."""
     if run.dataset is None:
