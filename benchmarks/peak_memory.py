@@ -18,11 +18,18 @@ _PROGRAMS = [
     Program("nanoGPT", "float32"),
     Program("gptkit", "float32"),
     Program("gptkit", "auto"),
+    Program("gptkit", "auto", compiled="auto"),
     Program("gptkit", "auto", preset="modern"),
 ]
 _WORDS = """\
-12 layers, 12 heads, 768 channels, vocabulary 50,257, no dropout, AdamW. Weights, gradients and the optimizer's two
-moments are 4 x 475 MiB in any of them; the rest is activations, logits, and about 250 MiB for Python and torch."""
+12 layers, 12 heads, 768 channels, vocabulary 50,257, no dropout, AdamW; a row is one process. What it holds:
+
+- weights, gradients and the optimizer's two moments: 4 x 475 MiB in any of them, so a small batch cannot save much;
+- Python and torch: about 250 MiB;
+- activations for the backward pass, in bytes for each token, layer and channel: nanoGPT 66; gptkit in float32 50, for
+  the MLP's inner channels are computed again where they are large (`gptkit/model/mlp.py`), in bfloat16 30;
+- logits: nanoGPT several times tokens x vocabulary in float32; gptkit one chunk of 64 MiB at a time
+  (`gptkit/training/loss.py`), but all of them where it is compiled."""
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ class Program:
 
     def __str__(self) -> str:
         block = ", modern block" if self.preset == "modern" else ""
-        compiled = ", compiled" if self.compiled is True else ""
+        compiled = {True: ", compiled", "auto": ", compiled if it pays", False: ""}[self.compiled]
         return f"{self.library} {self.dtype}{block}{compiled}"
 
 
@@ -52,7 +52,9 @@ def like_for_like(device: str, nanogpt: str | None) -> list[Program]:
     best = [
         Program("nanoGPT", theirs, compiled=True),
         Program("transformers", "bfloat16", compiled=device == "cuda"),
-        Program("gptkit", "auto", compiled="auto" if device == "cpu" else True),
+        Program("gptkit", "auto"),
+        Program("gptkit", "auto", compiled="auto"),
+        Program("gptkit", "auto", compiled="auto", preset="modern"),
     ]
     return those_here(same + best, nanogpt)
 
@@ -121,7 +123,8 @@ def _gptkit(program: Program, shape: Shape, device: str) -> Step:
     if place.type == "cuda":
         torch.set_float32_matmul_precision("high")
     asked = RuntimeConfig(device=device, dtype=program.dtype, compile=program.compiled)
-    settings, _ = choose(asked, place, Workload(n_embd=config.n_embd))
+    # A run of no stated length: long enough for a compiler.
+    settings, _ = choose(asked, place, Workload(config.n_embd, shape.dropout))
     runtime = Runtime(place, settings)
     model = GPT(config, shape.vocab_size)
     model.init_weights(1)
