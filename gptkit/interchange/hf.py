@@ -105,6 +105,10 @@ def read_folder(path: Path, *, warn: Callable[[str], None] = lambda text: None) 
     except ConfigError as error:
         raise ConfigError(f"{folder / CONFIG}: {error}") from None
     tensors = _load(files)
+    if config.n_layer > len(tensors):
+        raise ConfigError(
+            f"{path}: {len(tensors)} tensors cannot be the {config.n_layer:,} layers of its config"
+        )
     dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
     if architecture.is_gpt2:
         tensors = _gpt2_names(tensors)

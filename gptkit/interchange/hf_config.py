@@ -26,6 +26,9 @@ from gptkit.model.config import ModelConfig
 NO_BIASES = "gptkit_no_biases"
 """A key of ours: the biases that GPT-2's class cannot do without are zeros, and were never there."""
 
+# A config may come from anyone; tables of this length are made before its weights are looked at.
+_MOST = 1 << 24
+
 _OUR_ACTIVATIONS = {theirs: ours for ours, theirs in ACTIVATIONS.items()} | {
     "gelu_new": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
@@ -67,7 +70,7 @@ def from_hf_config(data: Mapping[str, Any]) -> tuple[Architecture, ModelConfig, 
 
     Raises: ConfigError for another class, a key that is missing or one that gptkit has no setting for.
     """
-    model_type = data.get("model_type")
+    model_type = str(data.get("model_type"))
     if model_type not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise ConfigError(f"model_type '{model_type}' is not supported; supported: {known}")
@@ -78,11 +81,17 @@ def from_hf_config(data: Mapping[str, Any]) -> tuple[Architecture, ModelConfig, 
         vocab_size = data["vocab_size"]
     except KeyError as error:
         raise ConfigError(f"the key {error} is missing") from None
+    except (TypeError, AttributeError, ArithmeticError) as error:
+        raise ConfigError(f"is damaged: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     if not isinstance(vocab_size, int) or vocab_size < 1:
         raise ConfigError(f"vocab_size: {vocab_size!r} is no size")
+    if max(config.context_length, vocab_size) > _MOST:
+        raise ConfigError(
+            f"a context of {config.context_length:,} tokens of {vocab_size:,}: absurd"
+        )
     problems = architecture.broken_rules(config)
     assert not problems, problems
     return architecture, config, vocab_size

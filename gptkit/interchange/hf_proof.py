@@ -103,11 +103,17 @@ def against_original(folder: Path, model: GPT, tokenizer: Tokenizer | None) -> l
 
 
 def load_with_transformers(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """Return the model of a folder in float32 and what transformers says about its keys."""
+    """Return the model of a folder in float32 and what transformers says about its keys.
+
+    Raises: ProofError when it does not load.
+    """
     transformers = import_module("transformers")
-    model, info = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, output_loading_info=True, local_files_only=True
-    )
+    try:
+        model, info = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, output_loading_info=True, local_files_only=True
+        )
+    except Exception as error:  # anything, from any of its files
+        raise ProofError(f"transformers does not load the model: {str(error)[:300]}") from error
     return model.float().eval(), info
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gptkit.errors import ConfigError
+from gptkit.interchange.probes import probe_texts
 from gptkit.interchange.tokenizer_json import CHARACTER, byte_characters
 from gptkit.tokenizers.base import END_OF_TEXT, Tokenizer
 from gptkit.tokenizers.bpe import BPETokenizer
@@ -48,7 +49,7 @@ def read_tokenizer(
     try:
         kind = data["model"]["type"]
         if kind == "BPE":
-            return _byte_level(data, vocab_size, end_of_text, warn)
+            return _without_loss(_byte_level(data, vocab_size, end_of_text, warn))
         if kind == "WordLevel":
             return _characters(data, vocab_size)
         raise ConfigError(f"a {kind} model; gptkit has byte-level BPE and characters")
@@ -141,6 +142,14 @@ def _byte_level(
     return BPETokenizer(
         tokens, pattern=pattern, special_tokens=special, end_of_text=end or END_OF_TEXT
     )
+
+
+def _without_loss(tokenizer: BPETokenizer) -> BPETokenizer:
+    """Return a tokenizer whose split pattern leaves no text out, as any regular expression may."""
+    for text in probe_texts(tokenizer):
+        if tokenizer.decode(tokenizer.encode(text)) != text:
+            raise ConfigError(f"its split pattern loses text: {text[:40]!r}")
+    return tokenizer
 
 
 def _refuse_habits(data: Mapping[str, Any], warn: Callable[[str], None]) -> None:

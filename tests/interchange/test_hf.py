@@ -241,3 +241,52 @@ class TestReading:
 
         with pytest.raises(ConfigError, match=r"not a .safetensors file"):
             read_folder(folder / "pytorch_model.bin")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"n_layer": 10**9},
+        {"n_positions": 10**12},
+        {"n_head": 0},
+        {"n_embd": "16"},
+        {"n_embd": None},
+        {"eos_token_id": [3, 4]},
+        {"vocab_size": -1},
+        {"n_layer": True},
+    ],
+)
+def test_a_config_that_claims_anything_is_met_with_a_sentence(
+    keys: dict[str, Any], tokenizers: dict[str, Tokenizer], tmp_path: Path
+) -> None:
+    model = random_model(tokenizers["gpt2"], preset="gpt2")
+    write_folder(tmp_path, model.config, model.state_dict(), tokenizers["gpt2"], card="")
+    data = json.loads((tmp_path / "config.json").read_text(encoding="utf-8")) | keys
+    (tmp_path / "config.json").write_text(json.dumps(data), encoding="utf-8")
+
+    if keys.keys() == {"eos_token_id"}:
+        assert read_folder(tmp_path).end_of_text == 3
+        return
+    with pytest.raises(ConfigError):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "3", '{"model_type": ["gpt2"]}', "{}"])
+def test_a_damaged_config_is_met_with_a_sentence(content: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(content, encoding="utf-8")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+
+    with pytest.raises(ConfigError, match=r"config\.json"):
+        read_folder(tmp_path)
+
+
+def test_damaged_weights_are_met_with_a_sentence(
+    tokenizers: dict[str, Tokenizer], tmp_path: Path
+) -> None:
+    model = random_model(tokenizers["gpt2"], preset="gpt2")
+    write_folder(tmp_path, model.config, model.state_dict(), tokenizers["gpt2"], card="")
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-10])
+
+    with pytest.raises(ConfigError, match=r"model\.safetensors: cannot be loaded"):
+        read_folder(tmp_path)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from gptkit import __version__
-from gptkit.config import dump_config
+from gptkit.config import RunConfig
+from gptkit.config.yaml12 import write_yaml
 from gptkit.data.sources.source import source_place
 from gptkit.interchange.architectures import choose_architecture, head_dim
 from gptkit.interchange.hf import DTYPES, write_folder
@@ -32,7 +33,7 @@ def run(exported: Exported, out: Path, *, dtype: str, verify: bool) -> None:
     architecture = choose_architecture(config)
     model = rounded(loaded.model, DTYPES[dtype])
     with beside(out) as folder:
-        made = folder / out.name
+        made = folder / out.absolute().name
         made.mkdir()
         write_folder(
             made,
@@ -62,7 +63,8 @@ def run(exported: Exported, out: Path, *, dtype: str, verify: bool) -> None:
 
 def _facts(loaded: Run, class_name: str, dtype: str) -> CardFacts:
     data = loaded.config.data
-    names = ", ".join(Path(place).name for place in source_place(data.source).split(", "))
+    places = source_place(data.source).split(", ")
+    names = ", ".join(PurePath(place).name for place in places)
     row = next((r for r in loaded.metrics if r["step"] == loaded.step and "val_loss" in r), {})
     figures = {
         name: value
@@ -84,5 +86,13 @@ def _facts(loaded: Run, class_name: str, dtype: str) -> CardFacts:
         data=f"{names} (source `{data.source.model_dump()['name']}`)",
         step=loaded.step,
         metrics=figures,
-        config=dump_config(loaded.config),
+        config=_public_settings(loaded.config),
     )
+
+
+def _public_settings(config: RunConfig) -> str:
+    """Return the settings as YAML, without what says where somebody's files are."""
+    values = config.model_dump(mode="json", exclude={"run_dir", "loggers", "plugins", "runtime"})
+    del values["data"]["source"], values["model"]["init_from"]
+    values["data"]["tokenizer"].pop("path", None)
+    return write_yaml(values)
