@@ -18,6 +18,7 @@ from gptkit.cli import (
     config,
     doctor,
     evaluate,
+    explain,
     export,
     import_,
     plan,
@@ -48,6 +49,7 @@ app.command("sample")(sample.sample)
 app.command("eval")(evaluate.evaluate)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
+app.command("explain")(explain.explain)
 app.command("prepare")(prepare.prepare)
 app.command("plan")(plan.plan)
 app.command("doctor")(doctor.doctor)

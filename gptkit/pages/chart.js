@@ -191,7 +191,23 @@
     return place - points[low][0] < points[high][0] - place ? points[low] : points[high];
   }
 
+  // The two tokens under the pointer on a map of attention.
+  function readMap(root) {
+    const image = root.querySelector("img");
+    const labels = JSON.parse(image.dataset.labels);
+    image.addEventListener("pointermove", (event) => {
+      const place = (share) => labels[Math.min(labels.length - 1, Math.floor(share * labels.length))];
+      const box = image.getBoundingClientRect();
+      const query = place((event.clientY - box.top) / box.height);
+      const key = place((event.clientX - box.left) / box.width);
+      root.querySelector(".tip")?.remove();
+      root.append(span(`${query} looks at ${key}`, "tip"));
+    });
+    image.addEventListener("pointerleave", () => root.querySelector(".tip")?.remove());
+  }
+
   for (const root of document.querySelectorAll(".chart")) new Chart(root);
+  for (const root of document.querySelectorAll(".map")) readMap(root);
   window.addEventListener("beforeprint", () => {
     for (const details of document.querySelectorAll("details")) details.open = true;
   });

@@ -10,7 +10,7 @@ Child = str | int | float | None
 
 # HTML has no such characters; a sample may hold them. Each becomes the picture of itself.
 _PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
-_VOID = {"br", "meta", "link", "input", "line", "path", "polyline", "rect", "col"}
+_VOID = {"br", "meta", "link", "input", "img", "line", "path", "polyline", "rect", "col"}
 
 
 class Html(str):

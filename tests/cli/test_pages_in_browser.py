@@ -6,6 +6,7 @@ import math
 import pytest
 
 import gptkit
+from gptkit.recipes.explain import explain
 from gptkit.recipes.report import report
 from tests.cli.browser import IS_THERE, WHY_NOT, browser
 from tests.cli.conftest import CONFIG, TEXT
@@ -83,11 +84,27 @@ def test_a_report_of_100_000_steps_is_small_quick_quiet_and_readable(long_report
         seconds = chromium.open(long_report, width=width, scheme=scheme)
 
         assert seconds < 2
-        assert chromium.complaints() == []
-        assert {url.partition(":")[0] for url in chromium.requests()} <= {"file", "data"}
-        assert chromium.value(TOO_WIDE) <= 0
-        assert chromium.value(CONTRAST) > 4.5  # WCAG 2.2, level AA
-        assert chromium.value(SMALLEST_TEXT) >= 12
+        check_looks(chromium)
+
+
+def test_an_explanation_is_quiet_and_readable(long_report, chromium):
+    run = long_report.parent
+    explain.run(
+        run, text="the lazy dogs", ablate="mlp", checkpoint=None, as_json=False, allow_plugins=False
+    )
+    for width, scheme in LOOKS:
+        chromium.open(run / "explain.html", width=width, scheme=scheme)
+
+        check_looks(chromium)
+
+
+def check_looks(chromium):
+    """Nothing wrong in the console, no request that leaves the page, all text readable."""
+    assert chromium.complaints() == []
+    assert {url.partition(":")[0] for url in chromium.requests()} <= {"file", "data"}
+    assert chromium.value(TOO_WIDE) <= 0
+    assert chromium.value(CONTRAST) > 4.5  # WCAG 2.2, level AA
+    assert chromium.value(SMALLEST_TEXT) >= 12
 
 
 def test_dragging_zooms_and_a_button_goes_back(long_report, chromium):

@@ -1,0 +1,1 @@
+"""gptkit explain: a look inside a model while it reads a text."""
