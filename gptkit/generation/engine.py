@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -23,7 +23,7 @@ from gptkit.errors import ConfigError, PromptError
 from gptkit.generation.config import SamplingConfig
 from gptkit.generation.decoder import Decoder, build_decoder
 from gptkit.generation.int8 import Int8Weights
-from gptkit.generation.sampling import choose
+from gptkit.generation.sampling import choose, log_probs_of
 from gptkit.model.gpt import GPT
 
 FinishReason = Literal["stop", "eos", "length", "context"]
@@ -40,10 +40,19 @@ class Sample:
     tokens: list[int] = field(default_factory=list)
     """The tokens so far."""
     log_probs: list[float] = field(default_factory=list)
-    """The natural logarithm of the probability that the model gave each of them, before any filter."""
+    """Where they are asked for: the natural logarithm of the probability that the model gave each of
+    the tokens, before any filter."""
     finish_reason: FinishReason | None = None
     """None while it grows. eos: an end token came, which is left out; length: max_new_tokens;
     context: the context was full; stop: whoever reads it has seen enough."""
+
+
+class _Ends(NamedTuple):
+    """What ends a sample."""
+
+    max_new_tokens: int
+    stop_tokens: frozenset[int]
+    on_overflow: Overflow
 
 
 class Engine:
@@ -63,6 +72,7 @@ class Engine:
         *,
         stop_tokens: frozenset[int] = frozenset(),
         on_overflow: Overflow = "slide",
+        log_probs: bool = False,
         keep: bool = False,
     ) -> Iterator[list[Sample]]:
         """Let the samples grow; yield those that grew or ended, a token further each time.
@@ -86,22 +96,23 @@ class Engine:
                     f"the prompt has {len(sample.prompt)} tokens, the model's context holds"
                     f" {self._context_length}; shorten it, or let the context slide"
                 )
-        if keep:
-            return self._run_on(samples, sampling, stop_tokens, on_overflow)
-        return self._run(samples, sampling, stop_tokens, on_overflow)
+        ends = _Ends(sampling.max_new_tokens, stop_tokens, on_overflow)
+        run = self._run_on if keep else self._run
+        return run(samples, sampling, ends, log_probs)
 
     def _run(
         self,
         samples: Sequence[Sample],
         sampling: SamplingConfig,
-        stop_tokens: frozenset[int],
-        on_overflow: Overflow,
+        ends: _Ends,
+        log_probs: bool,
     ) -> Iterator[list[Sample]]:
         # Two runs may take turns: each has its own rows.
         decoder = self._idle.pop() if self._idle else self._new_decoder()
         try:
-            rows = _Rows(self._model, decoder, sampling, room=decoder.start(len(samples)))
-            yield from rows.grow(samples, stop_tokens, on_overflow)
+            room = decoder.start(len(samples))
+            rows = _Rows(self._model, decoder, sampling, room=room, log_probs=log_probs)
+            yield from rows.grow(samples, ends)
         finally:
             self._idle.append(decoder)
 
@@ -109,16 +120,16 @@ class Engine:
         self,
         samples: Sequence[Sample],
         sampling: SamplingConfig,
-        stop_tokens: frozenset[int],
-        on_overflow: Overflow,
+        ends: _Ends,
+        log_probs: bool,
     ) -> Iterator[list[Sample]]:
         decoder, read = self._kept or (self._new_decoder(), [])
         self._kept = None  # if this is interrupted, nobody knows what was read
         if not read:
             decoder.start(1)
             decoder.add([])
-        rows = _Rows(self._model, decoder, sampling, room=1)
-        yield from rows.grow(samples, stop_tokens, on_overflow, read)
+        rows = _Rows(self._model, decoder, sampling, room=1, log_probs=log_probs)
+        yield from rows.grow(samples, ends, read)
         self._kept = (decoder, rows.last_read)
 
 
@@ -126,7 +137,13 @@ class _Rows:
     """The rows of one run: samples that grow together."""
 
     def __init__(
-        self, model: GPT, decoder: Decoder, sampling: SamplingConfig, *, room: int
+        self,
+        model: GPT,
+        decoder: Decoder,
+        sampling: SamplingConfig,
+        *,
+        room: int,
+        log_probs: bool,
     ) -> None:
         self.last_read: list[int] = []
         """What the row that left last had read."""
@@ -134,14 +151,14 @@ class _Rows:
         self._decoder = decoder
         self._sampling = sampling
         self._room = room
+        self._log_probs = log_probs
         self._rows: list[_Row] = []
         self._context_length = model.config.context_length
 
     def grow(
         self,
         samples: Sequence[Sample],
-        stop_tokens: frozenset[int],
-        on_overflow: Overflow,
+        ends: _Ends,
         read: Sequence[int] | None = None,
     ) -> Iterator[list[Sample]]:
         """As `Engine.run`. read: what the decoder's only row holds; the only sample takes it over."""
@@ -161,12 +178,13 @@ class _Rows:
                 seen = None
                 if self._sampling.repetition_penalty != 1.0:
                     seen = torch.stack([row.seen() for row in rows]).to(logits.device)
-                chosen = choose(logits, self._sampling, [row.generator for row in rows], seen)
-            for row, token, log_prob in zip(
-                rows, chosen.tokens.tolist(), chosen.log_probs.tolist(), strict=True
-            ):
-                row.take(token, log_prob)
-                row.end_if_due(self._sampling, stop_tokens, on_overflow, self._context_length)
+                tokens = choose(logits, self._sampling, [row.generator for row in rows], seen)
+                if self._log_probs:
+                    for row, log_prob in zip(rows, log_probs_of(tokens, logits), strict=True):
+                        row.sample.log_probs.append(float(log_prob))
+            for row, token in zip(rows, tokens.tolist(), strict=True):
+                row.take(token)
+                row.end_if_due(ends, self._context_length)
             yield [row.sample for row in rows]
 
     def _remove_ended(self, *, keep: bool) -> None:
@@ -219,26 +237,19 @@ class _Row:
         self._seen: Tensor | None = None
         self._vocab_size = vocab_size
 
-    def take(self, token: int, log_prob: float) -> None:
+    def take(self, token: int) -> None:
         self.window.append(token)
         self.sample.tokens.append(token)
-        self.sample.log_probs.append(log_prob)
 
-    def end_if_due(
-        self,
-        sampling: SamplingConfig,
-        stop_tokens: frozenset[int],
-        on_overflow: Overflow,
-        context_length: int,
-    ) -> None:
+    def end_if_due(self, ends: _Ends, context_length: int) -> None:
         sample = self.sample
-        if sample.tokens[-1] in stop_tokens:
+        if sample.tokens[-1] in ends.stop_tokens:
             sample.finish_reason = "eos"
             sample.tokens.pop()
-            sample.log_probs.pop()
-        elif len(sample.tokens) == sampling.max_new_tokens:
+            del sample.log_probs[-1:]
+        elif len(sample.tokens) == ends.max_new_tokens:
             sample.finish_reason = "length"
-        elif on_overflow == "stop" and len(self.window) > context_length:
+        elif ends.on_overflow == "stop" and len(self.window) > context_length:
             sample.finish_reason = "context"
 
     def seen(self) -> Tensor:

@@ -14,13 +14,15 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from gptkit.generation.block import DecodeBlock
+from gptkit.generation.graphs import Recorded
 from gptkit.generation.int8 import Int8Weights
 from gptkit.generation.products import build_product
 from gptkit.model.cache import KVCache
@@ -28,20 +30,28 @@ from gptkit.model.gpt import GPT, Block
 from gptkit.model.lookback import tokens_read
 from gptkit.model.positions import Rotation
 
-# Sums over a multiple of this many keys come out the same, to the bit, when more masked keys follow.
-_PLACES = 128
+# Sums over a multiple of this many keys come out the same, to the bit, when more masked keys follow:
+# tried up to 1600 keys, for one query of a head and for several, which share its keys.
+_PLACES, _PLACES_SHARED = 16, 256
+_STEPS_BEFORE_RECORDING = 2
 _MOST_ROWS = 64
 _MOST_BYTES = 4 * 2**30
 
 
-class _View(NamedTuple):
+@dataclass
+class _View:
     """What a step works on, for a number of rows and places."""
 
+    num_rows: int
+    num_places: int
     keys: list[Tensor]
     """(R, G, S, D) of each layer."""
     values: list[Tensor]
     mask: Tensor
     """(R, 1, 1, S)."""
+    uses: int = 0
+    recorded: Recorded | None = None
+    """The step on a GPU, once it has been used a few times."""
 
 
 class RowDecoder:
@@ -54,9 +64,14 @@ class RowDecoder:
         self._blocks = [DecodeBlock(block, int8) for block in blocks]
         self._head = build_product(head, int8=int8.get(id(head)))
         self._attention = self._blocks[0].attention
-        self._capacity = -(-model.config.context_length // _PLACES) * _PLACES
+        shared = self._attention.n_kv_head < self._attention.n_head
+        self._granularity = _PLACES_SHARED if shared else _PLACES
+        if model.token_embedding.weight.is_cuda:
+            self._granularity = _PLACES_SHARED  # a change of size has to be recorded again
+        self._capacity = self._rounded(model.config.context_length)
         self._max_rows = 0
         self._lengths: list[int] = []
+        self._view: _View | None = None
 
     @property
     def num_rows(self) -> int:
@@ -64,7 +79,7 @@ class RowDecoder:
 
     def twin(self) -> RowDecoder:
         twin = copy.copy(self)
-        twin._max_rows, twin._lengths = 0, []
+        twin._max_rows, twin._lengths, twin._view = 0, [], None
         return twin
 
     @torch.inference_mode()
@@ -79,13 +94,14 @@ class RowDecoder:
         self._max_rows = num_rows
         # Zeros, since a masked NaN is still a NaN; untouched pages of them take no memory on a CPU.
         self._kv = [weight.new_zeros(num_rows, *row_shape) for _ in self._blocks]
+        self._places_of_kv = [kv.flatten(0, 1).flatten(1) for kv in self._kv]
         self._nowhere = num_rows * self._capacity
         # One place more, to write what is to have no effect.
         self._mask = weight.new_full((self._nowhere + 1,), -torch.inf)
         self._positions = torch.zeros(num_rows, dtype=torch.int64, device=weight.device)
         self._places = torch.zeros_like(self._positions)
         self._recent = self._positions.new_zeros((num_rows, tokens_read(self._model.config) + 1))
-        self._views: dict[tuple[int, int], _View] = {}
+        self._view = None
         return num_rows
 
     @torch.inference_mode()
@@ -116,8 +132,10 @@ class RowDecoder:
                 kv[row, start:end, 1] = layer.values[0, :, start:].transpose(0, 1)
         self._remember(row, tokens)
 
+    @torch.inference_mode()
     def clear(self, row: int) -> None:
         self._lengths[row] = 0
+        self._place(row)
 
     @torch.inference_mode()
     def drop(self, row: int) -> None:
@@ -133,8 +151,12 @@ class RowDecoder:
 
     @torch.inference_mode()
     def step(self, tokens: Sequence[int]) -> Tensor:
-        view = self._view(self.num_rows, max(self._lengths) + 1)
-        logits = self._step(self._positions.new_tensor(tokens), view)
+        view = self._view_of(self.num_rows, self._rounded(max(self._lengths) + 1))
+        ids = self._positions.new_tensor(tokens)
+        view.uses += 1
+        if ids.is_cuda and view.recorded is None and view.uses > _STEPS_BEFORE_RECORDING:
+            view.recorded = self._record(ids, view)
+        logits = self._step(ids, view) if view.recorded is None else view.recorded(ids)
         self._lengths = [length + 1 for length in self._lengths]
         return logits
 
@@ -151,9 +173,9 @@ class RowDecoder:
             self._mask.index_fill_(0, left, -torch.inf)
         self._mask.index_fill_(0, places, 0.0)
         for block, kv, keys, values in zip(
-            self._blocks, self._kv, view.keys, view.values, strict=True
+            self._blocks, self._places_of_kv, view.keys, view.values, strict=True
         ):
-            x = block(x, rotation, kv.view(-1, kv[0, 0].numel()), places, keys, values, view.mask)
+            x = block(x, rotation, kv, places, keys, values, view.mask)
         logits = self._head(self._model.final_norm(x)).float()
         positions.add_(1)
         places.add_(1)
@@ -177,20 +199,33 @@ class RowDecoder:
             )[:, -1]
         return model.positions.embed(x, positions)
 
-    def _view(self, num_rows: int, num_places: int) -> _View:
-        num_places = -(-num_places // _PLACES) * _PLACES
-        key = (num_rows, num_places)
-        if key not in self._views:
+    def _record(self, ids: Tensor, view: _View) -> Recorded:
+        positions, places = self._positions[: len(ids)], self._places[: len(ids)]
+        recent = self._recent.clone()
+
+        def undo() -> None:
+            positions.sub_(1)
+            places.sub_(1)
+            self._recent.copy_(recent)
+
+        return Recorded(lambda tokens: self._step(tokens, view), ids, undo)
+
+    def _view_of(self, num_rows: int, num_places: int) -> _View:
+        view = self._view
+        if view is None or (view.num_rows, view.num_places) != (num_rows, num_places):
             used = [kv[:num_rows, :num_places].permute(2, 0, 3, 1, 4) for kv in self._kv]
             mask = self._mask[: self._nowhere].view(self._max_rows, 1, 1, self._capacity)
-            self._views = {  # only the last one: rows grow, and leave
-                key: _View(
-                    [keys for keys, _ in used],
-                    [values for _, values in used],
-                    mask[:num_rows, :, :, :num_places],
-                )
-            }
-        return self._views[key]
+            self._view = view = _View(
+                num_rows,
+                num_places,
+                [keys for keys, _ in used],
+                [values for _, values in used],
+                mask[:num_rows, :, :, :num_places],
+            )
+        return view
+
+    def _rounded(self, num_places: int) -> int:
+        return -(-num_places // self._granularity) * self._granularity
 
     def _remember(self, row: int, tokens: Sequence[int]) -> None:
         """Count tokens that a row has got, behind those it had."""

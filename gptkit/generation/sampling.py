@@ -7,22 +7,15 @@ meaning are those of Hugging Face's logits processors, but top-k keeps exactly k
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional as F
 
 from gptkit.errors import CheckpointError
 from gptkit.generation.config import SamplingConfig
 
-
-class Chosen(NamedTuple):
-    """The next token of each row."""
-
-    tokens: Tensor
-    """(R,) int64."""
-    log_probs: Tensor
-    """(R,): the logarithm of the probability that the model gave it, before any filter."""
+_BLOCK = 256
 
 
 @torch.inference_mode()
@@ -31,8 +24,8 @@ def choose(
     sampling: SamplingConfig,
     generators: Sequence[Generator],
     seen: Tensor | None = None,
-) -> Chosen:
-    """Return the next token of each row of logits (R, V).
+) -> Tensor:
+    """Return the next token of each row: (R, V) logits -> (R,) int64.
 
     Row i draws one number from generators[i], none at temperature 0, where the likeliest token wins,
     and of equal ones the lowest id.
@@ -44,17 +37,6 @@ def choose(
         raise CheckpointError(
             "the model's logits are NaN or infinite: its weights are broken, take another checkpoint"
         )
-    tokens = _choose(logits, sampling, generators, seen)
-    log_probs = logits.gather(-1, tokens.unsqueeze(-1)) - logits.logsumexp(dim=-1, keepdim=True)
-    return Chosen(tokens, log_probs.squeeze(-1))
-
-
-def _choose(
-    logits: Tensor,
-    sampling: SamplingConfig,
-    generators: Sequence[Generator],
-    seen: Tensor | None,
-) -> Tensor:
     if sampling.logit_bias:
         logits = add_bias(logits, sampling.logit_bias)
     if sampling.repetition_penalty != 1.0:
@@ -71,6 +53,13 @@ def _choose(
         logits = keep_min_p(logits, sampling.min_p)
     uniform = torch.cat([torch.rand(1, generator=g) for g in generators])
     return draw(logits, uniform.to(logits.device))
+
+
+@torch.inference_mode()
+def log_probs_of(tokens: Tensor, logits: Tensor) -> Tensor:
+    """Return the logarithm of the probability of a token a row: (R,), (R, V) -> (R,)."""
+    chosen = logits.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+    return chosen - logits.logsumexp(dim=-1)
 
 
 def add_bias(logits: Tensor, bias: Mapping[int, float]) -> Tensor:
@@ -138,11 +127,21 @@ def keep_min_p(logits: Tensor, p: float) -> Tensor:
 
 
 def draw(logits: Tensor, uniform: Tensor) -> Tensor:
-    """Return the token at which the summed probability passes `uniform`: (B, V), (B,) -> (B,).
+    """Return the token at which the summed probability passes `uniform`: (R, V), (R,) -> (R,).
 
     One number in [0, 1) a row and float64 sums make the draw the same in any batch and on any
     machine, up to the rounding of the logits. A token of probability 0 is never drawn.
     """
-    sums = logits.double().softmax(dim=-1).cumsum(dim=-1)
-    targets = uniform.double().unsqueeze(-1) * sums[..., -1:]
-    return torch.searchsorted(sums, targets, right=True).squeeze(-1)
+    probabilities = logits.softmax(dim=-1)
+    # First the block of tokens, then the token in it: a running sum over all would take much longer.
+    padded = F.pad(probabilities, (0, -logits.shape[-1] % _BLOCK))
+    blocks = padded.view(len(padded), -1, _BLOCK)
+    sums = blocks.sum(dim=-1, dtype=torch.float64).cumsum(dim=-1)  # (R, V / _BLOCK)
+    target = uniform.double().unsqueeze(-1) * sums[:, -1:]
+    block = torch.searchsorted(sums, target, right=True)
+    before = torch.where(block > 0, sums.gather(-1, (block - 1).clamp(min=0)), 0.0)
+    index = block.unsqueeze(-1).expand(-1, 1, _BLOCK)
+    inner = blocks.gather(1, index).squeeze(1).double().cumsum(dim=-1)  # (R, _BLOCK)
+    # Rounding must not lead beyond the block's last token that can come.
+    rest = torch.minimum(target - before, inner[:, -1:].nextafter(torch.zeros_like(target)))
+    return (block * _BLOCK + torch.searchsorted(inner, rest, right=True)).squeeze(-1)

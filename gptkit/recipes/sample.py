@@ -113,7 +113,9 @@ def _answer(loaded: Run, prompts: list[str], request: SampleRequest) -> None:
         for tokens in _tokens_of(loaded, prompts, request.prompts_file)
         for i in range(count)
     ]
-    writing = Writing(loaded.engine, loaded.tokenizer, samples, **request.options)
+    writing = Writing(
+        loaded.engine, loaded.tokenizer, samples, log_probs=request.log_probs, **request.options
+    )
     # None: a bar on a terminal only.
     hidden = None if request.prompts_file is not None else True
     for number, prompt in enumerate(tqdm(prompts, unit=" prompts", disable=hidden, leave=False)):

@@ -50,10 +50,11 @@ class Writing:
         tokenizer: Tokenizer,
         samples: Sequence[Sample],
         *,
+        log_probs: bool = False,
         keep: bool = False,
         **options: Unpack[WritingOptions],
     ) -> None:
-        """keep: see `Engine.run`.
+        """log_probs, keep: see `Engine.run`.
 
         Raises: ConfigError for an option that is out of range; PromptError for a prompt that is too long.
         """
@@ -79,6 +80,7 @@ class Writing:
             sampling,
             stop_tokens=frozenset(() if end is None else (end,)),
             on_overflow=on_overflow,
+            log_probs=log_probs,
             keep=keep,
         )
 
