@@ -322,7 +322,7 @@ def test_log_probabilities_are_those_of_the_model_before_any_filter() -> None:
     sampling = SamplingConfig(temperature=0.5, top_k=2, logit_bias={3: 5.0}, max_new_tokens=6)
     sample = Sample(PROMPT)
 
-    list(Engine(model).run([sample], sampling))
+    list(Engine(model).run([sample], sampling, log_probs=True))
 
     with torch.no_grad():
         logits = model(torch.tensor([[*PROMPT, *sample.tokens]]))[0, len(PROMPT) - 1 : -1]

@@ -37,8 +37,7 @@ def random_logits(seed: int) -> Tensor:
 
 def choose_one(logits: Tensor, seed: int = 0, **settings: float) -> int:
     sampling = SamplingConfig.model_validate(settings)
-    chosen = choose(logits.unsqueeze(0), sampling, [Generator().manual_seed(seed)])
-    return chosen.tokens.item()
+    return choose(logits.unsqueeze(0), sampling, [Generator().manual_seed(seed)]).item()
 
 
 @pytest.mark.parametrize(
