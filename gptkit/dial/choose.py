@@ -74,7 +74,7 @@ def _shape(config: RunConfig, facts: Facts, keys: frozenset[str]) -> Stage:
     chosen, tokens = _at_depth(config, 1, facts, keys), 0.0
     for depth in range(1, _MAX_DEPTH + 1):
         larger = _at_depth(config, depth, facts, keys)
-        affordable = _tokens_in_time(larger, facts)
+        affordable = min(_tokens_in_time(larger, facts), formulas.MAX_EPOCHS * facts.train_tokens)
         if depth > 1 and affordable < formulas.tokens_to_learn_from(_weights(larger.model, facts)):
             break
         chosen, tokens = larger, affordable
@@ -113,7 +113,10 @@ def _length(config: RunConfig, facts: Facts, keys: frozenset[str]) -> Stage:
     every = math.ceil(steps / max(1, int(evaluations)))
     if evaluations < 1:
         every = 2 * steps  # the end is evaluated in any case
-    values = {
+    values: dict[str, Any] = {}
+    if tokens >= formulas.MAX_EPOCHS * facts.train_tokens:
+        values["training.max_epochs"] = formulas.MAX_EPOCHS
+    values |= {
         "training.max_steps": steps,
         "training.eval_every": every,
         "training.save_every": every,
@@ -134,12 +137,14 @@ def _optimizer(config: RunConfig, facts: Facts, keys: frozenset[str]) -> Stage:
     if "optimizer" in keys:
         section = MuonConfig() if formulas.pays_muon(n_embd, batch) else AdamWConfig()
     tokens = _tokens(config, facts, keys)
-    epochs = tokens / facts.train_tokens
-    chosen: dict[str, Any] = {"weight_decay": formulas.weight_decay(epochs)}
+    chosen: dict[str, Any] = {"weight_decay": formulas.WEIGHT_DECAY}
     if isinstance(section, MuonConfig):
-        rate = formulas.MUON_RATE
-        chosen |= {"learning_rate": rate, "adamw_learning_rate": formulas.MUON_ADAMW_RATE}
-        chosen |= {"momentum": formulas.momentum(_steps(config, tokens))}
+        steps = _steps(config, tokens)
+        rate = formulas.muon_rate(steps)
+        if "optimizer.learning_rate" not in keys and "optimizer" not in keys:
+            rate = section.learning_rate
+        chosen |= {"learning_rate": rate, "momentum": formulas.momentum(steps)}
+        chosen |= {"adamw_learning_rate": round(formulas.MUON_ADAMW_SHARE * rate, 6)}
         chosen |= {"ns_coefficients": "polar_express", "ns_steps": formulas.NS_STEPS}
         why = f"orthogonalising adds {overhead:.0%} to a step of this batch and width"
     else:  # the keys of any other optimizer are its own
@@ -147,14 +152,16 @@ def _optimizer(config: RunConfig, facts: Facts, keys: frozenset[str]) -> Stage:
         why = f"Muon would add {overhead:.0%} to a step of this batch and width"
     if "optimizer" in keys:
         return {"optimizer": section.model_copy(update=chosen)}, why
-    return {f"optimizer.{key}": value for key, value in chosen.items()}, why
+    return {f"optimizer.{key}": value for key, value in chosen.items()}, f"for {n_embd} channels"
 
 
 def _regularisation(config: RunConfig, facts: Facts, keys: frozenset[str]) -> Stage:
     """Dropout where the text is read so often that it could be learned by heart."""
     epochs = _tokens(config, facts, keys) / facts.train_tokens
-    times = f"the text is read {epochs:.1f} times"
-    return {"model.dropout": formulas.dropout(epochs)}, times
+    weights = _weights(config.model, facts)
+    each = weights / facts.train_tokens
+    why = f"the text is read {epochs:.1f} times, and there are {each:.2g} weights for each of its tokens"
+    return {"model.dropout": formulas.dropout(epochs, weights, facts.train_tokens)}, why
 
 
 def _at_depth(config: RunConfig, depth: int, facts: Facts, keys: frozenset[str]) -> RunConfig:
@@ -183,6 +190,8 @@ def _tokens(config: RunConfig, facts: Facts, keys: frozenset[str]) -> float:
         limits.append(training.max_epochs * facts.train_tokens)
     if not limits:
         limits.append(formulas.tokens_to_learn_from(_weights(config.model, facts)))
+    if keys & {"training.max_epochs", "training.max_steps"}:
+        limits.append(formulas.MAX_EPOCHS * facts.train_tokens)
     return min(limits)
 
 

@@ -33,8 +33,11 @@ def open_keys(config: RunConfig) -> frozenset[str]:
     model, training = config.model, config.training
     found = {f"training.{key}" for key in _not_given(training, ("eval_every", "save_every"))}
     found |= {f"training.{key}" for key in _not_given(training, ("batch_size",))}
-    if all(getattr(training, key) is None for key in _LIMITS if key in training.model_fields_set):
+    limits = {key for key in _LIMITS if key in training.model_fields_set and getattr(training, key)}
+    if not limits:
         found.add("training.max_steps")
+    if limits == {"time_budget"}:
+        found |= {f"training.{key}" for key in _not_given(training, ("max_epochs",))}
     found |= {f"model.{key}" for key in _not_given(model, ("dropout",))}
     if len(_not_given(model, SHAPE)) == len(SHAPE) and model.init_from is None:
         found |= {f"model.{key}" for key in (*SHAPE, *_not_given(model, ("context_length",)))}

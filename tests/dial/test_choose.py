@@ -133,6 +133,27 @@ def test_depth_alone_chooses_how_long_to_train(load):
     assert training.max_steps is not None and 100 < training.max_steps < 5000
 
 
+@pytest.mark.parametrize("text", ["model: {depth: 5}", "training: {time_budget: 8h}"])
+def test_a_small_text_is_not_read_for_ever(load, text):
+    known = facts(train_tokens=20_000)
+
+    config = choose(load(text), known).config
+
+    tokens = 40 * 20_000
+    batch = config.training.batch_size * config.model.context_length
+    assert config.training.max_epochs == 40 or config.training.max_steps * batch < 1.1 * tokens
+
+
+@pytest.mark.parametrize("limit", ["max_epochs=null", "max_epochs=100", "max_tokens=4000000"])
+def test_a_user_may_read_a_small_text_for_longer(load, limit):
+    config = load("training: {time_budget: 8h}", f"training.{limit}")
+
+    training = choose(config, facts(train_tokens=20_000)).config.training
+
+    assert training.max_epochs == config.training.max_epochs
+    assert training.max_tokens == config.training.max_tokens
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -35,6 +35,20 @@ def test_muon_is_left_where_it_would_cost_more_than_it_teaches():
     assert not formulas.pays_muon(768, batch=1024)
 
 
+def test_a_shorter_run_takes_larger_steps():
+    rates = [formulas.muon_rate(steps) for steps in (10, 60, 350, 2500, 100_000)]
+
+    assert rates == sorted(rates, reverse=True)
+    assert (rates[0], rates[-1]) == (rates[1], 0.02)
+
+
+def test_dropout_grows_with_what_could_be_learned_by_heart():
+    rates = [formulas.dropout(epochs, 4e5, train_tokens=1e5) for epochs in (1, 15, 30, 80)]
+
+    assert rates == [0.0, 0.0, 0.1, 0.2]
+    assert formulas.dropout(82, 10.6e6, 1e6) == 0.2  # nanoGPT's GPU recipe for Shakespeare
+
+
 def test_momentum_grows_with_the_steps_that_it_has_time_for():
     momenta = [formulas.momentum(steps) for steps in (1, 60, 350, 2500, 100_000)]
 
