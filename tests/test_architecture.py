@@ -10,6 +10,7 @@ GROUND = {"atomic", "errors", "section"}
 MAY_IMPORT = {
     "cli": {"recipes", "runtime"},
     "recipes": {
+        "chat",
         "checkpoint",
         "config",
         "data",
@@ -35,7 +36,8 @@ MAY_IMPORT = {
     "insight": {"data", "model", "runtime", "tokenizers", "training"},
     "generation": {"model", "tokenizers"},
     "interchange": {"model", "tokenizers"},
-    "data": {"tokenizers"},
+    "data": {"chat", "tokenizers"},
+    "chat": {"tokenizers"},
     "runtime": set(),
     "model": set(),
     "tokenizers": set(),

@@ -20,6 +20,7 @@ from gptkit.cli import (
     evaluate,
     explain,
     export,
+    finetune,
     import_,
     plan,
     prepare,
@@ -45,6 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("train")(train.train)
+app.command("finetune")(finetune.finetune)
 app.command("sample")(sample.sample)
 app.command("eval")(evaluate.evaluate)
 app.command("report")(report.report)

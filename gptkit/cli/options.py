@@ -17,6 +17,26 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting: training.max_steps=200."),
 ]
+Resume = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|PATH",
+        help="Go on with this config's newest run (auto), or with a run or checkpoint folder.",
+    ),
+]
+RunDir = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder of the run, in place of run_dir.")
+]
+Devices = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Train on N devices of this machine.")
+]
+ExtendTo = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="STEPS", help="Resume and go on until this many steps."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check everything; train and write nothing.")
+]
 Run = Annotated[
     Path | None,
     typer.Argument(

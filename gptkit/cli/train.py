@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from gptkit.cli.options import Config, Settings
+from gptkit.cli.options import Config, Devices, DryRun, ExtendTo, Resume, RunDir, Settings
 
 
 def train(
     config: Config,
     settings: Settings = None,
-    resume: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|PATH",
-            help="Go on with this config's newest run (auto), or with a run or checkpoint folder.",
-        ),
-    ] = None,
-    run_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the run, in place of run_dir.")
-    ] = None,
-    devices: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Train on N devices of this machine.")
-    ] = 1,
-    extend_to: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="STEPS", help="Resume and go on until this many steps."),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything; train and write nothing.")
-    ] = False,
+    resume: Resume = None,
+    run_dir: RunDir = None,
+    devices: Devices = 1,
+    extend_to: ExtendTo = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Prepare the data if needed, train, evaluate, save, and show samples."""
     from gptkit.recipes.train.start import start

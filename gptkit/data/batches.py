@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from gptkit.data.shards import Tokens
 IGNORE_INDEX = -100
 """A target that does not count."""
 
-_EVALUATION_TOKENS = 8192
+EVALUATION_TOKENS = 8192
 """About so many tokens make a batch of evaluation."""
 
 
@@ -65,6 +65,16 @@ class Batches(Protocol):
         """Return batch `index`, the same each time."""
 
 
+class TrainingBatches(Batches, Protocol):
+    """Micro-batches without end, in epochs."""
+
+    num_windows: int
+    """Sequences of an epoch."""
+
+    def of_size(self, micro_batch_size: int) -> Self:
+        """Return the same sequences in the same order, cut into micro-batches of another size."""
+
+
 class TrainingWindows:
     """Micro-batches of shuffled windows without end: each window once an epoch, in its own order.
 
@@ -92,9 +102,9 @@ class TrainingWindows:
         self._documents = documents
         self._orders: dict[int, Shuffle] = {}
 
-    def of_size(self, micro_batch_size: int) -> TrainingWindows:
+    def of_size(self, micro_batch_size: int) -> Self:
         """Return the same sequences in the same order, cut into micro-batches of another size."""
-        return TrainingWindows(
+        return type(self)(
             self._tokens,
             micro_batch_size,
             self._context_length,
@@ -161,7 +171,7 @@ class EvaluationWindows:
         later = max(0, self.num_targets - context_length)
         self.num_windows = 1 + -(-later // stride)
         # A shape that only the model decides: the figure must not depend on a batch size.
-        rows = -(-_EVALUATION_TOKENS // context_length)
+        rows = -(-EVALUATION_TOKENS // context_length)
         self._rows = min(rows, self.num_windows)
 
     def __len__(self) -> int:

@@ -15,8 +15,9 @@ from pathlib import Path
 from gptkit import __version__
 from gptkit.atomic import sync_file
 from gptkit.data.config import DataConfig
+from gptkit.data.conversations import chat_tokenizer, encode_conversations, said_texts
 from gptkit.data.dataset import TOKENIZER, Lengths
-from gptkit.data.encoding import encode_pieces, last_token
+from gptkit.data.encoding import EncodedBatch, encode_pieces, last_token
 from gptkit.data.manifest import (
     FORMAT_VERSION,
     Manifest,
@@ -28,6 +29,7 @@ from gptkit.data.manifest import (
 from gptkit.data.pieces import Piece, Spool, TextFacts, read_pieces
 from gptkit.data.progress import Progress
 from gptkit.data.shards import SHARD_TOKENS, ShardWriter, token_dtype
+from gptkit.data.sources.chat import ChatConfig
 from gptkit.data.sources.source import as_source, quick_to_repeat, source_bytes, source_place
 from gptkit.data.sources.tokens import MANIFEST
 from gptkit.data.splits import SPLITS, DocumentRule, Shares, SplitRule, choose_rule
@@ -84,9 +86,9 @@ def build_dataset(
     spool = None if quick_to_repeat(source) else Spool(folder / _SPOOL)
     corpus = read_corpus(config, source, progress, spool)
     check_characters(config, corpus, lengths)
-    tokenizer = _make_tokenizer(config.tokenizer, corpus, progress)
+    tokenizer = _make_tokenizer(config, corpus, progress)
     save_tokenizer(tokenizer, folder / TOKENIZER)
-    splits = _write_splits(config.tokenizer, corpus, tokenizer, folder, progress, machine)
+    splits = _write_splits(config, corpus, tokenizer, folder, progress, machine)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         fingerprint=fingerprint,
@@ -139,18 +141,22 @@ def read_corpus(
     def again() -> Iterable[Piece]:
         return read_pieces(as_source(source), Utf8Policy(config.on_bad_utf8))
 
-    rule = choose_rule(shares, facts.documents)
+    rule = choose_rule(shares, facts.documents, whole=isinstance(source, ChatConfig))
     train = rule.train_characters(shares.characters)
     return Corpus(
         facts, utf8.replaced, rule, train / facts.characters, again if spool is None else spool.read
     )
 
 
-def _make_tokenizer(section: Section, corpus: Corpus, progress: Progress) -> Tokenizer:
+def _make_tokenizer(config: DataConfig, corpus: Corpus, progress: Progress) -> Tokenizer:
     """Learn from the training split; characters come from all text, so that none is ever unseen."""
+    section, source = config.tokenizer, config.source
     whole = isinstance(section, CharConfig)
 
     def texts() -> Iterator[str]:
+        if isinstance(source, ChatConfig):
+            yield from said_texts(corpus.assigned(), "train")
+            return
         for split, piece in corpus.assigned():
             if whole or split == "train":
                 yield piece.text
@@ -161,11 +167,11 @@ def _make_tokenizer(section: Section, corpus: Corpus, progress: Progress) -> Tok
         section, texts, total_bytes=total_bytes, progress=progress.advance
     )
     progress.finish()
-    return tokenizer
+    return chat_tokenizer(tokenizer, source) if isinstance(source, ChatConfig) else tokenizer
 
 
 def _write_splits(
-    section: Section,
+    config: DataConfig,
     corpus: Corpus,
     tokenizer: Tokenizer,
     folder: Path,
@@ -181,16 +187,18 @@ def _write_splits(
             for split in SPLITS
         }
         try:
-            for batch in encode_pieces(corpus.assigned(), tokenizer, machine.num_threads):
-                writers[batch.split].append(batch.tokens, batch.document_starts)
+            for batch in _encode(config.source, corpus, tokenizer, machine):
+                writers[batch.split].append(batch.tokens, batch.document_starts, batch.targets)
                 num_bytes[batch.split] += batch.num_bytes
                 progress.advance(batch.num_bytes)
         except PromptError as error:
             # A char tokenizer made here has the characters of the first reading; a file's may lack some.
-            from_file = isinstance(section, FileConfig)
+            from_file = isinstance(config.tokenizer, FileConfig)
             raise DataError(f"{error}, from data.tokenizer" if from_file else CHANGED) from error
+        is_chat = isinstance(config.source, ChatConfig)
         for writer in writers.values():
-            writer.finish(last_token(tokenizer))
+            # A conversation ends where its template says.
+            writer.finish(last_token(tokenizer)[: 0 if is_chat else None])
     progress.finish()
     return {
         split: SplitFacts(
@@ -198,9 +206,18 @@ def _write_splits(
             bytes=num_bytes[split],
             documents=sum(shard.documents for shard in writer.shards),
             shards=tuple(writer.shards),
+            targets=writer.num_targets,
         )
         for split, writer in writers.items()
     }
+
+
+def _encode(
+    source: Section, corpus: Corpus, tokenizer: Tokenizer, machine: Machine
+) -> Iterator[EncodedBatch]:
+    if isinstance(source, ChatConfig):
+        return encode_conversations(corpus.assigned(), tokenizer, source)
+    return encode_pieces(corpus.assigned(), tokenizer, machine.num_threads)
 
 
 def check_characters(config: DataConfig, corpus: Corpus, lengths: Lengths) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import model_validator
 
-from gptkit.data.sources import SOURCES, TokensConfig
+from gptkit.data.sources import SOURCES, ChatConfig, TokensConfig
 from gptkit.section import Probability, Section
 from gptkit.tokenizers.config import TOKENIZERS, BPEConfig
 
@@ -24,6 +24,11 @@ class DataConfig(Section):
     """concatenate: windows run across documents; mask: no attention from one to another."""
     on_bad_utf8: Literal["error", "replace"] = "error"
     """Bytes that are not UTF-8: stop and say where, or put U+FFFD and count them."""
+
+    @property
+    def keeps_documents_apart(self) -> bool:
+        """Whether no token attends to another document's; between conversations none ever does."""
+        return self.documents == "mask" or isinstance(self.source, ChatConfig)
 
     @model_validator(mode="after")
     def _fits_together(self) -> DataConfig:

@@ -35,6 +35,11 @@ class Dataset:
         """Hash of the tokens themselves: what a resumed run must find again, on any machine."""
         return self.manifest.identity
 
+    @property
+    def is_chat(self) -> bool:
+        """Whether the documents are conversations, of which only the answers are learned."""
+        return self.manifest.is_chat
+
     def split(self, name: str) -> TokenFile:
         """Return the tokens of "train", "val" or "test".
 

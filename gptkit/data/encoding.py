@@ -39,6 +39,8 @@ class EncodedBatch:
     document_starts: NDArray[np.int64]
     """(documents,) places in `tokens`."""
     num_bytes: int
+    targets: NDArray[np.bool_] | None = None
+    """(tokens,) what is learned of conversations; None: everything."""
 
 
 def encode_pieces(

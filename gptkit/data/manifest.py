@@ -26,6 +26,9 @@ class ShardFacts(Section):
     tokens: PositiveInt
     documents: NonNegativeInt
     sha256: str
+    targets_file: str | None = None
+    """A bit a token, in conversations: whether it is learned."""
+    targets_sha256: str | None = None
 
 
 class SplitFacts(Section):
@@ -35,6 +38,8 @@ class SplitFacts(Section):
     bytes: NonNegativeInt
     documents: NonNegativeInt
     shards: tuple[ShardFacts, ...]
+    targets: NonNegativeInt | None = None
+    """Tokens that are learned, in conversations; None: a split of plain text."""
 
 
 class TextSummary(Section):
@@ -76,9 +81,18 @@ class Manifest(Section):
     versions: dict[str, str]
 
     @property
+    def is_chat(self) -> bool:
+        """Whether the documents are conversations, of which only the answers are learned."""
+        return any(split.targets is not None for split in self.splits.values())
+
+    @property
     def identity(self) -> str:
         """Hash of what a model learns from, wherever it came from: tokens, documents, tokenizer."""
-        splits = {name: split.model_dump(mode="json") for name, split in self.splits.items()}
+        # What plain text has not got leaves its hash as it always was.
+        splits = {
+            name: split.model_dump(mode="json", exclude_none=True)
+            for name, split in self.splits.items()
+        }
         return json_sha256(
             {"dtype": self.dtype, "tokenizer": self.tokenizer.sha256, "splits": splits}
         )

@@ -1,7 +1,8 @@
 """Token ids on disk: headerless little-endian files, written once and memory-mapped.
 
 A split is `train-00000.bin, train-00001.bin, ...`, each with the starts of its documents beside it
-in `train-00000.docs.npy`. What the bytes mean stands in the manifest.
+in `train-00000.docs.npy`. Conversations have `train-00000.targets.bin` too, a bit a token. What the
+bytes mean stands in the manifest.
 """
 
 from __future__ import annotations
@@ -61,8 +62,11 @@ class TokenFile:
 
     def __init__(self, folder: Path, shards: Sequence[ShardFacts], dtype: np.dtype[Any]) -> None:
         """Raises: DataError where a shard is missing or has another size than the manifest says."""
+        self._folder, self._facts = folder, tuple(shards)
         for shard in shards:
             _check_size(folder / shard.file, shard.tokens * dtype.itemsize)
+            if shard.targets_file is not None:
+                _check_size(folder / shard.targets_file, -(-shard.tokens // 8))
         self._shards = [_map(folder / shard.file, dtype) for shard in shards]
         self._ends = np.cumsum([shard.tokens for shard in shards], dtype=np.int64)
         starts = [_load_starts(folder / shard.documents_file) for shard in shards]
@@ -70,6 +74,10 @@ class TokenFile:
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
+
+    def targets(self) -> NDArray[np.bool_]:
+        """Return (tokens,) whether each token of a split of conversations is learned."""
+        return np.concatenate([_load_bits(self._folder, shard) for shard in self._facts])
 
     def window(self, start: int, length: int) -> TokenArray:
         """Return (length,) the tokens from `start` on, also where they lie in two shards."""
@@ -110,6 +118,13 @@ def _load_starts(path: Path) -> NDArray[np.int64]:
     return starts
 
 
+def _load_bits(folder: Path, shard: ShardFacts) -> NDArray[np.bool_]:
+    assert shard.targets_file is not None, "a split of conversations"
+    with open_binary(folder / shard.targets_file) as file:
+        packed = np.frombuffer(file.read(), np.uint8)
+    return np.unpackbits(packed, count=shard.tokens).astype(np.bool_)
+
+
 class ShardWriter:
     """Writes the tokens of one split, a new file every `shard_tokens`."""
 
@@ -118,15 +133,25 @@ class ShardWriter:
     ) -> None:
         self.shards: list[ShardFacts] = []
         self.num_tokens = 0
+        self.num_targets: int | None = None
+        """Tokens that are learned; None: nobody said which."""
         self._folder = folder
         self._split = split
         self._dtype = dtype
         self._shard_tokens = shard_tokens
         self._file: BinaryIO | None = None
         self._starts: list[NDArray[np.int64]] = []
+        self._targets: list[NDArray[np.bool_]] = []
 
-    def append(self, tokens: TokenArray, document_starts: NDArray[np.int64]) -> None:
-        """Write tokens; document_starts: places in `tokens`, ascending."""
+    def append(
+        self,
+        tokens: TokenArray,
+        document_starts: NDArray[np.int64],
+        targets: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Write tokens; document_starts: places in `tokens`, ascending; targets: of each token, or none."""
+        if targets is not None:
+            self.num_targets = (self.num_targets or 0) + int(targets.sum())
         while len(tokens):
             if self._file is None:
                 self._open()
@@ -134,6 +159,9 @@ class ShardWriter:
             here = document_starts[document_starts < room]
             self._write(tokens[:room])
             self._starts.append(self.num_tokens + here)
+            if targets is not None:
+                self._targets.append(targets[:room])
+                targets = targets[room:]
             self.num_tokens += min(room, len(tokens))
             self._tokens_in_shard += min(room, len(tokens))
             tokens, document_starts = tokens[room:], document_starts[len(here) :] - room
@@ -176,6 +204,7 @@ class ShardWriter:
         with (self._folder / documents_file).open("wb") as file:
             np.save(file, starts.astype("<i8"), allow_pickle=False)
             _sync_and_close(file)
+        targets_file, targets_sha256 = self._write_targets()
         self.shards.append(
             ShardFacts(
                 file=f"{self._name}.bin",
@@ -183,8 +212,21 @@ class ShardWriter:
                 tokens=self._tokens_in_shard,
                 documents=len(starts),
                 sha256=self._digest.hexdigest(),
+                targets_file=targets_file,
+                targets_sha256=targets_sha256,
             )
         )
+
+    def _write_targets(self) -> tuple[str, str] | tuple[None, None]:
+        if not self._targets:
+            return None, None
+        bits = np.packbits(np.concatenate(self._targets)).tobytes()
+        self._targets = []
+        name = f"{self._name}.targets.bin"
+        with (self._folder / name).open("wb") as file:
+            file.write(bits)
+            _sync_and_close(file)
+        return name, hashlib.sha256(bits).hexdigest()
 
 
 def _sync_and_close(file: BinaryIO) -> None:

@@ -3,7 +3,8 @@
 A text of one document is cut: training first, then validation, then test. Among many documents
 each goes to a split by a hash of its beginning, so that a corpus that grows or is put in another
 order keeps its splits, and equal documents never part. Where that comes out far from the shares
-asked for (few documents, or one giant among them), the whole is cut like one text.
+asked for (few documents, or one giant among them), the whole is cut like one text. Conversations
+are never cut: the last ones are held out then.
 """
 
 from __future__ import annotations
@@ -107,6 +108,35 @@ class DocumentRule:
         return by_document["train"]
 
 
+@dataclass(frozen=True)
+class LastDocumentsRule:
+    """Hold out the last documents, whole: training | validation | test."""
+
+    name: ClassVar[str] = "last documents"
+
+    val_start: int
+    test_start: int
+    train_share: float
+
+    @classmethod
+    def of(cls, num_documents: int, val_fraction: float, test_fraction: float) -> LastDocumentsRule:
+        """Return the rule for so many documents; each split that is asked for gets one at least."""
+        test = max(1, round(num_documents * test_fraction)) if test_fraction else 0
+        val = max(1, round(num_documents * val_fraction)) if val_fraction else 0
+        test_start = num_documents - test
+        return cls(test_start - val, test_start, 1 - val_fraction - test_fraction)
+
+    def assign(self, pieces: Iterable[Piece]) -> Iterator[tuple[str, Piece]]:
+        number = -1
+        for piece in pieces:
+            number += piece.starts_document
+            held_out = "test" if number >= self.test_start else "val"
+            yield "train" if number < self.val_start else held_out, piece
+
+    def train_characters(self, by_document: Mapping[str, int]) -> int:
+        return round(sum(by_document.values()) * self.train_share)
+
+
 @dataclass
 class Shares:
     """How many characters `DocumentRule` gives each split."""
@@ -131,9 +161,11 @@ class Shares:
         )
 
 
-def choose_rule(shares: Shares, num_documents: int) -> SplitRule:
-    """Return the rule for a text that was read to its end."""
+def choose_rule(shares: Shares, num_documents: int, *, whole: bool = False) -> SplitRule:
+    """Return the rule for a text that was read to its end; whole: no document may be cut."""
     rule = shares.rule
     if num_documents > 1 and shares.near():
         return rule
+    if whole:
+        return LastDocumentsRule.of(num_documents, rule.val_fraction, rule.test_fraction)
     return TailRule.of(sum(shares.characters.values()), rule.val_fraction, rule.test_fraction)

@@ -100,6 +100,9 @@ def _text(config: ModelConfig, rows: int = 1) -> Tensor:
 
 def _targets(batch: Batch) -> str:
     scored = batch.targets[:, :-1] != IGNORE_INDEX
+    if batch.documents is not None:
+        # What comes after the last token of a conversation is in no row.
+        scored &= batch.documents[:, :-1] == batch.documents[:, 1:]
     if torch.equal(batch.targets[:, :-1][scored], batch.tokens[:, 1:][scored]):
         return ""
     return "a target is not the token that comes next: what is trained is another task"

@@ -5,6 +5,7 @@ All else that an evaluation says is a sum over these rows, in `reading`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gptkit.data.batches import IGNORE_INDEX, EvaluationWindows
+from gptkit.data.batches import IGNORE_INDEX, Batch
 from gptkit.runtime.runtime import Runtime
 from gptkit.training.loss import token_losses
 
@@ -32,7 +33,7 @@ class TokenScores:
     """Tokens that the model saw before it, at least 1."""
 
 
-def score_tokens(model: nn.Module, windows: EvaluationWindows, runtime: Runtime) -> TokenScores:
+def score_tokens(model: nn.Module, windows: Iterable[Batch], runtime: Runtime) -> TokenScores:
     """Score every target of `windows` once, in eval mode; the model is left in the mode it was in."""
     parts: list[tuple[NDArray[Any], ...]] = []
     was_training = model.training

@@ -8,15 +8,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gptkit.data.batches import EvaluationWindows
 from gptkit.data.dataset import Dataset
 from gptkit.data.encoding import encode_file
+from gptkit.data.packing import EvaluationConversations
 from gptkit.data.prepare import prepare_dataset
 from gptkit.data.shards import Tokens
 from gptkit.errors import CheckpointError, ConfigError
@@ -32,7 +34,7 @@ from gptkit.insight.reading import (
     passages,
     top_accuracy,
 )
-from gptkit.insight.scores import score_tokens
+from gptkit.insight.scores import TokenScores, score_tokens
 from gptkit.recipes.journal import TerminalProgress, say
 from gptkit.recipes.load import Run, load_run
 from gptkit.recipes.train.resume import check_data_identity
@@ -119,17 +121,40 @@ def examine(
         raise ConfigError(
             f"--stride {stride}: must be at most the model's context, {context_length} tokens"
         )
-    tokens, train = _texts(loaded, split, data, note)
+    dataset = None if data is not None else _dataset(loaded)
+    if dataset is not None and dataset.is_chat:
+        return _examine_answers(loaded, dataset, split)
+    tokens, train = _texts(loaded, dataset, split, data, note)
     masked = loaded.config.data.documents == "mask"
     windows = EvaluationWindows(tokens, context_length, stride, documents=masked)
-    runtime = Runtime(device=next(loaded.model.parameters()).device)
-    scores = score_tokens(loaded.model, windows, runtime)
+    scores = score_tokens(loaded.model, windows, _runtime(loaded))
     ids = all_tokens(tokens)
-    token_bytes = loaded.tokenizer.token_bytes()[ids[1:]]
-    bins = calibration(scores)
-    loss = float(scores.nats.mean())
     ranked = passages(scores, tokens.document_starts, context_length)
     shown = [(passage, _excerpt(loaded, ids, passage)) for passage in _ends(ranked)]
+    return replace(
+        _summary(loaded, scores, ids[1:], split if data is None else str(data)),
+        selected_on=split == "val" and data is None,
+        baselines=baselines(train, tokens, loaded.tokenizer, note=note),
+        worst=tuple(shown[: min(_PASSAGES, len(ranked))]),
+        best=tuple(reversed(shown[-min(_PASSAGES, len(ranked)) :])),
+    )
+
+
+def _examine_answers(loaded: Run, dataset: Dataset, split: str) -> Examination:
+    """Score what the assistant says; a baseline that knows no speakers would be of something else."""
+    tokens = dataset.split(split)
+    windows = EvaluationConversations(tokens, tokens.targets(), loaded.config.model.context_length)
+    scores = score_tokens(loaded.model, windows, _runtime(loaded))
+    return replace(_summary(loaded, scores, windows.scored(), split), selected_on=split == "val")
+
+
+def _summary(
+    loaded: Run, scores: TokenScores, targets: NDArray[np.int64], split: str
+) -> Examination:
+    """Return what the scores of these (N,) targets say by themselves."""
+    token_bytes = loaded.tokenizer.token_bytes()[targets]
+    bins = calibration(scores)
+    loss = float(scores.nats.mean())
     return Examination(
         loss=loss,
         perplexity=math.exp(min(loss, 700.0)),
@@ -138,17 +163,21 @@ def examine(
         top5_accuracy=top_accuracy(scores, 5),
         tokens=len(scores.nats),
         bytes=int(token_bytes.sum()),
-        split=split if data is None else str(data),
-        selected_on=split == "val" and data is None,
+        split=split,
+        selected_on=False,
         step=loaded.step,
         run=str(loaded.run_dir),
         calibration_error=calibration_error(bins),
-        baselines=baselines(train, tokens, loaded.tokenizer, note=note),
+        baselines=(),
         by_position=by_position(scores),
         calibration=bins,
-        worst=tuple(shown[: min(_PASSAGES, len(ranked))]),
-        best=tuple(reversed(shown[-min(_PASSAGES, len(ranked)) :])),
+        worst=(),
+        best=(),
     )
+
+
+def _runtime(loaded: Run) -> Runtime:
+    return Runtime(device=next(loaded.model.parameters()).device)
 
 
 def _ends(ranked: tuple[Passage, ...]) -> tuple[Passage, ...]:
@@ -157,11 +186,14 @@ def _ends(ranked: tuple[Passage, ...]) -> tuple[Passage, ...]:
 
 
 def _texts(
-    loaded: Run, split: str, data: Path | None, note: Callable[[str], None]
+    loaded: Run,
+    dataset: Dataset | None,
+    split: str,
+    data: Path | None,
+    note: Callable[[str], None],
 ) -> tuple[Tokens, Tokens | None]:
     """Return the tokens to score, and the training split where it can be had."""
-    if data is None:
-        dataset = _dataset(loaded)
+    if dataset is not None:
         return dataset.split(split), dataset.split("train")
     tokens = encode_file(
         str(data),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gptkit.checkpoint.store import (
     CONFIG_NAME,
@@ -73,12 +73,19 @@ def trusted_model(checkpoint: Path, config: RunConfig, vocab_size: int) -> GPT:
     return model
 
 
-def fill(model: nn.Module, checkpoint: Path) -> None:
-    """Give a model the weights of a verified checkpoint.
+Weights = dict[str, Tensor]
+
+
+def fill(
+    model: nn.Module,
+    checkpoint: Path,
+    adapt: Callable[[Weights], Weights] = lambda weights: weights,
+) -> None:
+    """Give a model the weights of a verified checkpoint; adapt: makes them those of a like model.
 
     Raises: CheckpointError when they do not fit.
     """
-    weights = load_weights(checkpoint)
+    weights = adapt(load_weights(checkpoint))
     _compare(checkpoint, _shapes(model), {name: tuple(w.shape) for name, w in weights.items()})
     model.load_state_dict(weights)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -30,12 +31,23 @@ from gptkit.tokenizers.patterns import PATTERNS
 from gptkit.tokenizers.pieces import PIECE_LIMIT, split_pieces
 
 
+@dataclass(frozen=True)
+class ChatFormat:
+    """How conversations are written, as the tokenizer of a model that chats carries it."""
+
+    template: str
+    """Jinja text, as Hugging Face stores it."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """The special tokens that the template means by bos_token and eos_token."""
+
+
 class BPETokenizer:
     """Words of a split pattern, each cut into the byte strings of a ranked list.
 
     tokens: what each id stands for; None where it stands for no text (special tokens, ids left
     out). pattern: the name of one of PATTERNS, or a regular expression. special_tokens: name -> id.
     end_of_text: the name of the special token between documents, where it is one of them.
+    chat: how conversations are written; None for a tokenizer of a model that does not chat.
     """
 
     kind: ClassVar[str] = "bpe"
@@ -48,7 +60,9 @@ class BPETokenizer:
         special_tokens: Mapping[str, int],
         encoding_name: str | None = None,
         end_of_text: str = END_OF_TEXT,
+        chat: ChatFormat | None = None,
     ) -> None:
+        self.chat = chat
         self.tokens = tuple(tokens)
         self.pattern = pattern
         self.special_tokens = dict(special_tokens)
@@ -113,6 +127,7 @@ class BPETokenizer:
             "pattern": self.pattern,
             "special_tokens": self.special_tokens,
             **({"end_of_text": self._end_of_text} if renamed else {}),
+            **({"chat": _chat_to_json(self.chat)} if self.chat is not None else {}),
             "tokens": [
                 None if token is None else base64.b64encode(token).decode("ascii")
                 for token in self.tokens
@@ -142,7 +157,52 @@ class BPETokenizer:
             special_tokens=special,
             encoding_name=data.get("encoding"),
             end_of_text=data.get("end_of_text", END_OF_TEXT),
+            chat=_chat_from_json(data["chat"], special) if "chat" in data else None,
         )
+
+    def with_chat(self, template: str, special_tokens: Sequence[str] = ()) -> BPETokenizer:
+        """Return this tokenizer with a chat template, and with the special tokens that it lacks.
+
+        New ones get the ids that follow. bos_token and eos_token stay what they were, or become
+        the token between documents.
+        """
+        new = [name for name in dict.fromkeys(special_tokens) if name not in self.special_tokens]
+        ids = {name: self.vocab_size + i for i, name in enumerate(new)}
+        names = dict(self.chat.names) if self.chat is not None else {}
+        if not names and self.end_of_text is not None:
+            names = dict.fromkeys(("bos_token", "eos_token"), self._end_of_text)
+        return BPETokenizer(
+            [*self.tokens, *[None] * len(new)],
+            pattern=self.pattern,
+            special_tokens={**self.special_tokens, **ids},
+            encoding_name=self.encoding_name,
+            end_of_text=self._end_of_text,
+            chat=ChatFormat(template, names),
+        )
+
+    def extends(self, other: object) -> bool:
+        """Return whether the ids of `other` mean the same here, where there may be more."""
+        return (
+            isinstance(other, BPETokenizer)
+            and self.pattern == other.pattern
+            and self.tokens[: other.vocab_size] == other.tokens
+            and other.special_tokens.items() <= self.special_tokens.items()
+            and self.end_of_text == other.end_of_text
+        )
+
+
+def _chat_to_json(chat: ChatFormat) -> dict[str, Any]:
+    return {"template": chat.template, "names": dict(chat.names)}
+
+
+def _chat_from_json(data: Mapping[str, Any], special: Mapping[str, int]) -> ChatFormat:
+    template, names = data["template"], data["names"]
+    if not isinstance(template, str) or not isinstance(names, dict):
+        raise ValueError("'chat' must hold a 'template' and its 'names'")
+    strange = next((name for name in names.values() if name not in special), None)
+    if strange is not None:
+        raise ValueError(f"'chat' names {strange!r}, which is no special token")
+    return ChatFormat(template, names)
 
 
 def train(

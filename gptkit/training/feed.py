@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Self
 
-from gptkit.data.batches import Batch, TrainingWindows
+from gptkit.data.batches import Batch, TrainingBatches
 from gptkit.data.feeder import Feeder
 from gptkit.runtime.runtime import Runtime
 from gptkit.training.config import TrainingConfig
@@ -15,7 +15,7 @@ from gptkit.training.config import TrainingConfig
 class Feed:
     """Gives the micro-batches of one step after another; a thread makes them ahead."""
 
-    def __init__(self, windows: TrainingWindows, runtime: Runtime) -> None:
+    def __init__(self, windows: TrainingBatches, runtime: Runtime) -> None:
         self._windows = windows
         self._runtime = runtime
         self._accumulation = 0

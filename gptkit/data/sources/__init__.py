@@ -3,6 +3,7 @@
 A source is a section with one method, `documents(utf8)`; what else it may have is in `source.py`.
 """
 
+from gptkit.data.sources.chat import ChatConfig
 from gptkit.data.sources.huggingface import HuggingFaceConfig
 from gptkit.data.sources.imported import ImportedConfig
 from gptkit.data.sources.jsonl import JsonlConfig
@@ -14,6 +15,7 @@ from gptkit.section import Choices
 
 __all__ = [
     "SOURCES",
+    "ChatConfig",
     "HuggingFaceConfig",
     "ImportedConfig",
     "JsonlConfig",
@@ -34,6 +36,7 @@ SOURCES = Choices(
             HuggingFaceConfig,
             TokensConfig,
             ImportedConfig,
+            ChatConfig,
         )
     ),
     default="text",

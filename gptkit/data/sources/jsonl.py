@@ -51,27 +51,12 @@ class JsonlConfig(Section):
         Raises: DataError that names file and line.
         """
         for path in self.files():
-            yield from self._read(path, utf8)
+            for where, row in json_objects(path, utf8, example=f'{{"{self.text_field}": ...}}'):
+                if isinstance(row, DataError):
+                    raise row
+                yield self._text_of(row, where, utf8)
 
-    def _read(self, path: Path, utf8: Utf8Policy) -> Iterator[str]:
-        offset = 0
-        with open_binary(path) as file:
-            for number, line in enumerate(file, start=1):
-                start = (
-                    len(codecs.BOM_UTF8) if offset == 0 and line.startswith(codecs.BOM_UTF8) else 0
-                )
-                if line[start:].strip():
-                    text = utf8.decode(line[start:], path, offset + start)
-                    yield self._text_of(text, f"{path}: line {number}", utf8)
-                offset += len(line)
-
-    def _text_of(self, line: str, where: str, utf8: Utf8Policy) -> str:
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{where}: is not JSON ({error})") from None
-        if not isinstance(row, dict):
-            raise DataError(f'{where}: must be a JSON object such as {{"{self.text_field}": ...}}')
+    def _text_of(self, row: dict[str, Any], where: str, utf8: Utf8Policy) -> str:
         if self.text_field not in row:
             raise DataError(
                 f"{where}: has no field '{self.text_field}', only {_listed(row)};"
@@ -83,6 +68,35 @@ class JsonlConfig(Section):
                 f"{where}: field '{self.text_field}' must be a string, not {json.dumps(text)[:40]}"
             )
         return utf8.well_formed(text, f"{where}: field '{self.text_field}'")
+
+
+def json_objects(
+    path: Path, utf8: Utf8Policy, *, example: str = '{"messages": ...}'
+) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
+    """Yield the object of every line that is not blank, or what is wrong with it, and its place.
+
+    Raises: DataError for a file that cannot be read, or is not UTF-8.
+    """
+    offset = 0
+    with open_binary(path) as file:
+        for number, line in enumerate(file, start=1):
+            marked = offset == 0 and line.startswith(codecs.BOM_UTF8)
+            start = len(codecs.BOM_UTF8) if marked else 0
+            if line[start:].strip():
+                text = utf8.decode(line[start:], path, offset + start)
+                where = f"{path}: line {number}"
+                yield where, _object(text, where, example)
+            offset += len(line)
+
+
+def _object(line: str, where: str, example: str) -> dict[str, Any] | DataError:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return DataError(f"{where}: is not JSON ({error})")
+    if not isinstance(row, dict):
+        return DataError(f"{where}: must be a JSON object such as {example}")
+    return row
 
 
 def _listed(row: dict[str, Any]) -> str:

@@ -67,7 +67,7 @@ def _time_steps(config: RunConfig, parts: Parts, runtime: Runtime) -> tuple[floa
     update = Update(parts.state.optimizer, grad_clip=config.training.grad_clip, runtime=runtime)
     times: list[float] = []
     begin = time.perf_counter()
-    with Feed(parts.windows, runtime) as feed:
+    with Feed(parts.batches.training, runtime) as feed:
         feed.go_to(0, config.training)
         for step in range(_WARM_UP + _MOST_STEPS):
             start = time.perf_counter()
@@ -102,13 +102,13 @@ class _First:
 
 
 def _time_evaluation(parts: Parts, runtime: Runtime) -> float:
-    if parts.val_windows is None:
+    if parts.batches.validation is None:
         return 0.0
-    few = _First(parts.val_windows)
+    few = _First(parts.batches.validation)
     start = time.perf_counter()
     evaluate(parts.model, few, runtime)
     seconds = time.perf_counter() - start
-    return seconds * len(parts.val_windows) / len(few)
+    return seconds * len(parts.batches.validation) / len(few)
 
 
 def _time_sample(config: RunConfig, dataset: Dataset, parts: Parts, runtime: Runtime) -> float:

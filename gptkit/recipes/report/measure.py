@@ -24,7 +24,8 @@ def quick_baselines(run: RunFacts) -> tuple[Baseline, ...]:
     """Return uniform, unigram and bigram; the latter from the beginning of the splits where they are long."""
     uniform = math.log(max(run.vocab_size, 2))
     splits = {} if run.dataset is None else run.dataset.manifest.splits
-    if run.dataset is None or "val" not in splits or splits["val"].tokens < 2:
+    is_chat = run.dataset is not None and run.dataset.is_chat  # n-grams know no speakers
+    if run.dataset is None or is_chat or "val" not in splits or splits["val"].tokens < 2:
         return (Baseline("uniform", uniform, None),)
     held_out = all_tokens(run.dataset.split("val"), _QUICK_VAL_TOKENS)
     scored = Scored(held_out, run.tokenizer.token_bytes())

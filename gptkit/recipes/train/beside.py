@@ -11,10 +11,10 @@ from gptkit.checkpoint.names import checkpoints_folder
 from gptkit.checkpoint.store import Contents, OptimizerState, save
 from gptkit.checkpoint.writer import BackgroundWriter
 from gptkit.config import RunConfig, dump_config
-from gptkit.data.batches import EvaluationWindows
 from gptkit.data.dataset import Dataset
 from gptkit.model import GPT
 from gptkit.recipes.journal import Journal
+from gptkit.recipes.train.batches import ScoredBatches
 from gptkit.recipes.writing import excerpt, training_sample
 from gptkit.runtime.interrupt import Interrupt
 from gptkit.runtime.runtime import Runtime
@@ -121,7 +121,7 @@ class Evaluator:
 
     model: GPT
     dataset: Dataset
-    windows: EvaluationWindows | None
+    windows: ScoredBatches | None
     """None where nothing was held out."""
     runtime: Runtime
     interrupt: Interrupt

@@ -5,22 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from gptkit.checkpoint import step_name, verify
 from gptkit.checkpoint.store import TOKENIZER_NAME, load_optimizer, load_state, load_weights
 from gptkit.config import RunConfig
-from gptkit.data.batches import EvaluationWindows, TrainingWindows
 from gptkit.data.dataset import Dataset
 from gptkit.errors import CheckpointError, ConfigError
 from gptkit.loggers.metrics import METRICS_NAME, read_metrics
 from gptkit.model import GPT
 from gptkit.model.ladder import MODELS
+from gptkit.recipes.train.batches import RunBatches, run_batches
 from gptkit.recipes.train.inherit import shape_differences
 from gptkit.recipes.train.resume import Resumed
 from gptkit.recipes.trust import fill
 from gptkit.runs import resolve
 from gptkit.runtime.runtime import Runtime
+from gptkit.tokenizers.base import Tokenizer
+from gptkit.tokenizers.bpe import BPETokenizer
 from gptkit.tokenizers.store import load_tokenizer, tokenizer_sha256
 from gptkit.training.limits import Limits
 from gptkit.training.optimizer_config import OPTIMIZERS
@@ -39,9 +43,7 @@ class Parts:
     progress: Progress
     good: Snapshot | None
     """The last milestone's state, where a run that may roll back is resumed behind one."""
-    windows: TrainingWindows
-    val_windows: EvaluationWindows | None
-    """None where nothing was held out."""
+    batches: RunBatches
     limits: Limits
     elapsed_before: float
     """Seconds of the run's earlier starts."""
@@ -68,31 +70,17 @@ def build_parts(
         kept = load_optimizer(resumed.checkpoint)
         load_optimizer_state(optimizer, model, kept.tensors, kept.scalars, runtime.scaler)
         progress = Progress.from_json(resumed.state["progress"])
-    masked = config.data.documents == "mask"
+    batches = run_batches(config, dataset)
     context_length = config.model.context_length
-    micro_batch_size = config.training.micro_batch_size
-    assert micro_batch_size is not None
-    windows = TrainingWindows(
-        dataset.split("train"),
-        micro_batch_size,
-        context_length,
-        seed=config.training.seed,
-        documents=masked,
-    )
-    val_windows = None
-    if config.data.val_fraction > 0:
-        val_windows = EvaluationWindows(dataset.split("val"), context_length, documents=masked)
-    limits = Limits.of(
-        config.training, context_length=context_length, num_windows=windows.num_windows
-    )
+    num_windows = batches.training.num_windows
+    limits = Limits.of(config.training, context_length=context_length, num_windows=num_windows)
     elapsed_before = 0.0 if resumed is None else _elapsed_seconds(resumed, progress)
     return Parts(
         model=model,
         state=TrainingState(model, optimizer, runtime.scaler),
         progress=progress,
         good=_milestone(config, resumed, progress, model) if resumed is not None else None,
-        windows=windows,
-        val_windows=val_windows,
+        batches=batches,
         limits=limits,
         elapsed_before=elapsed_before,
     )
@@ -132,17 +120,38 @@ def _elapsed_seconds(resumed: Resumed, progress: Progress) -> float:
 
 def _init_from(run: Path, model: GPT, dataset: Dataset) -> None:
     checkpoint = resolve(run)
-    theirs = tokenizer_sha256(load_tokenizer(checkpoint / TOKENIZER_NAME))
-    if theirs != tokenizer_sha256(dataset.tokenizer):
+    theirs = load_tokenizer(checkpoint / TOKENIZER_NAME)
+    if not _same_ids(theirs, dataset.tokenizer):
         raise ConfigError(
             f"model.init_from: '{run}' has another tokenizer: its token ids mean other text; a config"
             " without data.tokenizer takes its tokenizer along"
         )
     try:
-        fill(model, checkpoint)
+        fill(model, checkpoint, lambda weights: _with_new_rows(weights, theirs.vocab_size, model))
     except CheckpointError as error:
         differences = ", ".join(shape_differences(model.config, checkpoint))
         raise ConfigError(
             f"model.init_from: {error}; what a config leaves out is taken from there, this one says"
             f" {differences}"
         ) from error
+
+
+def _same_ids(theirs: Tokenizer, ours: Tokenizer) -> bool:
+    if tokenizer_sha256(theirs) == tokenizer_sha256(ours):
+        return True
+    return isinstance(ours, BPETokenizer) and ours.extends(theirs)
+
+
+def _with_new_rows(weights: dict[str, Tensor], vocab_size: int, model: GPT) -> dict[str, Tensor]:
+    """Return weights with a row for each token that is new: the mean of the rows that were there.
+
+    So a new token begins as likely as the others are on average, and moves no hidden state far.
+    """
+    num_new = model.vocab_size - vocab_size
+    longer = {}
+    for name in ("token_embedding.weight", "lm_head.weight"):
+        rows = weights.get(name)
+        if num_new > 0 and rows is not None and rows.ndim == 2 and len(rows) == vocab_size:
+            mean = rows.float().mean(dim=0, keepdim=True).to(rows.dtype)
+            longer[name] = torch.cat([rows, mean.expand(num_new, -1)])
+    return {**weights, **longer}

@@ -19,7 +19,7 @@ from gptkit.data.manifest import json_sha256
 from gptkit.errors import ConfigError
 from gptkit.recipes.train.parts import Parts
 
-_ROOMS = ("data", "insight", "model", "training")
+_ROOMS = ("chat", "data", "insight", "model", "training")
 
 
 def check_before_training(
@@ -40,10 +40,10 @@ def check_before_training(
 
     checks = preflight(
         parts.model,
-        parts.windows.batch(0),
+        parts.batches.training.batch(0),
         config.optimizer,
         fresh=config.model.init_from is None,
-        documents=config.data.documents == "mask",
+        documents=config.data.keeps_documents_apart,
     )
     problems = [check for check in checks if check.problem]
     fatal = [check.problem for check in problems if check.fatal]

@@ -112,7 +112,7 @@ def _held_folder(session: Session) -> AbstractContextManager[Path]:
 def _loop(session: Session, replica: nn.Module, beside: Beside) -> Outcome:
     config, parts, runtime = session.config, session.parts, session.runtime
     peak = runtime.peak_flops()
-    with Feed(parts.windows, runtime) as feed:
+    with Feed(parts.batches.training, runtime) as feed:
         return run_loop(
             replica,
             feed,
@@ -180,7 +180,7 @@ def _evaluator(session: Session, samples_dir: Path | None) -> Evaluator:
     return Evaluator(
         model=session.parts.model,
         dataset=session.dataset,
-        windows=session.parts.val_windows,
+        windows=session.parts.batches.validation,
         runtime=session.runtime,
         interrupt=session.interrupt,
         config=session.config.training,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gptkit.config import Override, RunConfig, find_config, from_mapping
 from gptkit.config.overrides import parse_override
 from gptkit.data.prepare import check_data, check_text
+from gptkit.data.sources import ChatConfig
 from gptkit.dial import open_keys
 from gptkit.errors import ConfigError
 from gptkit.loggers.config import check_installed
@@ -31,8 +32,11 @@ def start(
     devices: int = 1,
     extend_to: int | None = None,
     dry_run: bool = False,
+    also: Callable[[RunConfig], None] = lambda config: None,
 ) -> Path | None:
     """Train the config that `name` means and return the run folder; None for a dry run.
+
+    also: raises a ConfigError for what one way to train asks for besides.
 
     Raises: GptkitError; SystemExit with the exit code of the processes that were launched.
     """
@@ -48,6 +52,7 @@ def start(
     config = load_whole_config(path, overrides)
     if run_dir is not None:
         config = config.model_copy(update={"run_dir": run_dir})
+    also(config)
     check(config, devices=devices)
     if config.run_dir is not None:
         _check_run_dir(config.run_dir, resume)
@@ -84,7 +89,9 @@ def check(config: RunConfig, *, devices: int = 1) -> None:
 
 def min_train_tokens(config: RunConfig) -> int:
     """Return how many tokens the training split needs: those of a window and the one after it."""
-    return 2 if "model.context_length" in open_keys(config) else config.model.context_length + 1
+    any_length = isinstance(config.data.source, ChatConfig)
+    any_length = any_length or "model.context_length" in open_keys(config)
+    return 2 if any_length else config.model.context_length + 1
 
 
 def _check_run_dir(run_dir: Path, resume: str | None) -> None:

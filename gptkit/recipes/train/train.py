@@ -145,5 +145,5 @@ def _is_complete(parts: Parts, resumed: Resumed) -> bool:
     """Whether the run reached its last step before, and that step was evaluated."""
     rows = read_metrics(resumed.run_dir / METRICS_NAME)
     done = parts.limits.reached(parts.progress) is not None
-    evaluated = parts.val_windows is None or (bool(rows) and "val_loss" in rows[-1])
+    evaluated = parts.batches.validation is None or (bool(rows) and "val_loss" in rows[-1])
     return done and bool(rows) and rows[-1]["step"] == parts.progress.step and evaluated

@@ -32,6 +32,7 @@ def opening_words(
         f" {parts.model.flops_per_token() / 1e6:,.1f} MFLOP per token",
         f"run      {run_dir}: {_length(parts, batch)} of {batch} x {length} tokens",
     ]
+    lines += [f"note     {note}" for note in parts.batches.notes]
     if parts.progress.step:
         lines.append(f"resumed  at step {parts.progress.step:,}")
         lines += [f"changed  {change}" for change in changed]
@@ -91,7 +92,7 @@ def _next_words(run_dir: Path, again: str | None, step: int, plugins: bool) -> s
 def _length(parts: Parts, batch_size: int) -> str:
     limits = parts.limits
     if limits.max_steps is not None:
-        epochs = limits.max_steps * batch_size / parts.windows.num_windows
+        epochs = limits.max_steps * batch_size / parts.batches.training.num_windows
         return f"{limits.max_steps:,} steps ({epochs:.1f} epochs)"
     if limits.time_budget is not None:
         return f"steps for {duration(limits.time_budget)}"

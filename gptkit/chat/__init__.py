@@ -1,0 +1,6 @@
+"""Conversations as text and as tokens.
+
+conversation.py   what a conversation is, and how rows of files become one
+template.py       the Jinja text that turns one into text, as Hugging Face stores it
+encoding.py       tokens, which of them the assistant says, and where an answer ends
+"""
