@@ -13,6 +13,7 @@ import typer
 
 from gptkit import __version__
 from gptkit.cli import (
+    chat,
     checkpoint,
     compare,
     config,
@@ -48,6 +49,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("finetune")(finetune.finetune)
 app.command("sample")(sample.sample)
+app.command("chat")(chat.chat)
 app.command("eval")(evaluate.evaluate)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)

@@ -23,7 +23,7 @@ def converse(loaded: Run, first: str | None, options: WritingOptions) -> None:
     say("a line to go on from, or an empty one; Ctrl-C ends the text, Ctrl-D ends")
     text: list[int] = []
     with ctrl_c_raises(), suppress(KeyboardInterrupt):
-        for turn, line in enumerate(_lines(first)):
+        for turn, line in enumerate(lines(first)):
             try:
                 # An empty line asks for more; at first, for the start of a document.
                 added = prompt_tokens(loaded.tokenizer, line)[0] if line or not text else []
@@ -47,7 +47,8 @@ def _turn(loaded: Run, text: list[int], turn: int, options: WritingOptions) -> l
     return [*text, *sample.tokens, *ended]
 
 
-def _lines(first: str | None) -> Iterator[str]:
+def lines(first: str | None) -> Iterator[str]:
+    """Yield `first`, where there is one, and the lines of the input: typed, with editing, or piped."""
     if first is not None:
         yield first
     with suppress(ImportError):  # Windows has none; it edits lines by itself

@@ -80,7 +80,12 @@ def _facts(dataset: Dataset, data: DataConfig) -> dict[str, Any]:
         "vocab_size": manifest.tokenizer.vocab_size,
         "split_rule": manifest.split_rule,
         "splits": {
-            name: {"tokens": split.tokens, "bytes": split.bytes, "documents": split.documents}
+            name: {
+                "tokens": split.tokens,
+                "bytes": split.bytes,
+                "documents": split.documents,
+                **({} if split.targets is None else {"learned_tokens": split.targets}),
+            }
             for name, split in manifest.splits.items()
             if split.tokens
         },
@@ -101,4 +106,5 @@ def _print_report(facts: dict[str, Any]) -> None:
         print(
             f"{name:<10} {split['tokens']:,} tokens, {split['bytes']:,} bytes"
             f" ({bytes_per_token:.2f} bytes per token), {split['documents']:,} documents"
+            + (f", {split['learned_tokens']:,} tokens learned" if "learned_tokens" in split else "")
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, Unpack
 
 from pydantic import ValidationError
 
+from gptkit.chat.conversation import Message
+from gptkit.chat.encoding import ChatEncoder
 from gptkit.errors import ConfigError, PromptError
 from gptkit.generation.config import SamplingConfig
 from gptkit.generation.engine import Engine, Sample
@@ -16,7 +18,11 @@ from gptkit.generation.text import TextStream
 from gptkit.model import GPT
 from gptkit.runtime.interrupt import Interrupt
 from gptkit.tokenizers.base import Tokenizer
+from gptkit.tokenizers.bpe import BPETokenizer
 from gptkit.training.config import TrainingConfig
+
+_QUESTION = "Hello"
+"""What a model that learns to chat is asked in samples, where the config has no other question."""
 
 
 class WritingOptions(TypedDict, total=False):
@@ -52,9 +58,10 @@ class Writing:
         *,
         log_probs: bool = False,
         keep: bool = False,
+        stop_tokens: Iterable[int] = (),
         **options: Unpack[WritingOptions],
     ) -> None:
-        """log_probs, keep: see `Engine.run`.
+        """log_probs, keep: see `Engine.run`; stop_tokens: end a sample, beside end-of-text.
 
         Raises: ConfigError for an option that is out of range; PromptError for a prompt that is too long.
         """
@@ -78,7 +85,7 @@ class Writing:
         self._steps = engine.run(
             samples,
             sampling,
-            stop_tokens=frozenset(() if end is None else (end,)),
+            stop_tokens=frozenset([*stop_tokens, *(() if end is None else (end,))]),
             on_overflow=on_overflow,
             log_probs=log_probs,
             keep=keep,
@@ -169,12 +176,23 @@ def check_prompt(prompt: str | None, tokenizer: Tokenizer) -> None:
 def training_sample(
     model: GPT, tokenizer: Tokenizer, config: TrainingConfig, interrupt: Interrupt
 ) -> str:
-    """Return what the model writes after the config's sample prompt; cut short when a signal comes."""
-    tokens, text = prompt_tokens(tokenizer, config.sample_prompt)
+    """Return what the model writes after the config's sample prompt; cut short when a signal comes.
+
+    A model that learns to chat is asked the prompt.
+    """
+    stop_tokens: Iterable[int] = ()
+    if isinstance(tokenizer, BPETokenizer) and tokenizer.chat is not None:
+        encoder = ChatEncoder(tokenizer)
+        question = Message(role="user", content=config.sample_prompt or _QUESTION)
+        tokens, stop_tokens = encoder.prompt([question]), encoder.stop_tokens
+        text = tokenizer.decode(tokens)
+    else:
+        tokens, text = prompt_tokens(tokenizer, config.sample_prompt)
     writing = Writing(
         Engine(model),
         tokenizer,
         [Sample(tokens)],
+        stop_tokens=stop_tokens,
         max_new_tokens=config.sample_tokens,
         seed=config.seed,
     )

@@ -8,6 +8,7 @@ import pytest
 
 from gptkit.cli import main
 from gptkit.runtime.interrupt import SIGNALS
+from tests.cli.chatting import BASE, FINETUNE, conversation, write_chat
 
 TEXT = "".join(f"the {i % 7} quick brown foxes jump over {i % 5} lazy dogs.\n" for i in range(120))
 CONFIG = """\
@@ -64,3 +65,13 @@ def project(folder):
     (folder / "my.txt").write_text(TEXT, encoding="utf-8")
     (folder / "my.yaml").write_text(CONFIG, encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def chat_project(project, gptkit):
+    """A folder with a trained model, conversations, and a config that puts them together."""
+    (project / "base.yaml").write_text(BASE, encoding="utf-8")
+    (project / "ft.yaml").write_text(FINETUNE, encoding="utf-8")
+    write_chat(project / "chat.jsonl", map(conversation, range(40)))
+    assert gptkit("train", "base.yaml").code == 0
+    return project

@@ -1,49 +1,11 @@
 """gptkit finetune: train's loop on conversations."""
 
 import json
+import shutil
 
 import pytest
 
-BASE = """\
-data:
-  source: {name: text, paths: [my.txt]}
-  tokenizer: {name: bpe, vocab_size: 290}
-model: {n_layer: 2, n_head: 2, n_embd: 16, context_length: 48, dropout: 0.1}
-optimizer: {learning_rate: 1e-2}
-training: {max_steps: 2, batch_size: 2, eval_every: 2, save_every: 2, sample_tokens: 4}
-runtime: {device: cpu, dtype: float32, compile: false}
-"""
-FINETUNE = """\
-data: {source: {name: chat, paths: [chat.jsonl]}}
-model: {init_from: runs/base, dropout: 0.1}
-optimizer: {learning_rate: 1e-2}
-training: {max_steps: 6, batch_size: 4, log_every: 2, eval_every: 3, save_every: 3, sample_tokens: 4}
-runtime: {device: cpu, dtype: float32, compile: false}
-"""
-
-
-def conversation(i):
-    turns = [
-        ("user", f"fox {i % 9}?"),
-        ("assistant", f"dogs {i % 9}"),
-        ("user", "你好"),
-        ("assistant", "好"),
-    ]
-    return {"messages": [{"role": role, "content": content} for role, content in turns]}
-
-
-def write_chat(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-
-
-@pytest.fixture
-def chat_project(project, gptkit):
-    """A folder with a trained model, conversations, and a config that puts them together."""
-    (project / "base.yaml").write_text(BASE, encoding="utf-8")
-    (project / "ft.yaml").write_text(FINETUNE, encoding="utf-8")
-    write_chat(project / "chat.jsonl", map(conversation, range(40)))
-    assert gptkit("train", "base.yaml").code == 0
-    return project
+from tests.cli.chatting import conversation, write_chat
 
 
 def files(run):
@@ -53,10 +15,11 @@ def files(run):
 
 def test_a_model_learns_answers_and_resumes_to_the_same_bytes(chat_project, gptkit):
     whole = gptkit("finetune", "ft.yaml", "--run-dir", "whole")
-    first = gptkit("finetune", "ft.yaml", "--run-dir", "cut", "--set", "training.max_steps=3")
-    rest = gptkit("finetune", "ft.yaml", "--run-dir", "cut", "--resume", "auto")
+    shutil.copytree("whole", "cut")
+    rest = gptkit("finetune", "ft.yaml", "--resume", "cut/checkpoints/step_00000003")
 
-    assert (whole.code, first.code, rest.code) == (0, 0, 0), whole.err + rest.err
+    assert (whole.code, rest.code) == (0, 0), whole.err + rest.err
+    assert (chat_project / "cut/checkpoints/step_00000006.abandoned").is_dir()
     assert files(chat_project / "whole") == files(chat_project / "cut")
     tokenizer = json.loads(
         (chat_project / "whole/checkpoints/step_00000006/tokenizer.json").read_text("utf-8")

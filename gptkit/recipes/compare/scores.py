@@ -68,6 +68,10 @@ def score(name: str, loaded: Run) -> Member:
     Raises: ConfigError, DataError, CheckpointError.
     """
     dataset = _dataset(loaded)
+    if dataset.is_chat:
+        raise ConfigError(
+            f"{loaded.run_dir}: learned answers; runs are compared on plain text: see gptkit eval"
+        )
     val = dataset.split("val")
     if len(val) < 2:
         raise ConfigError(f"{loaded.run_dir}: its validation split has too few tokens")

@@ -86,7 +86,15 @@ def run_session(session: Session, changed: list[str]) -> Path | None:
                     beside = _beside(saver, evaluator, folder, journal)
                     outcome = _loop(session, replica, beside)
                     saver.finish(complete=outcome.signal_number is None)
-            journal.say(last_words(run_dir, outcome, session.again, plugins=bool(session.plugins)))
+            journal.say(
+                last_words(
+                    run_dir,
+                    outcome,
+                    session.again,
+                    plugins=bool(session.plugins),
+                    is_chat=session.dataset.is_chat,
+                )
+            )
             if outcome.signal_number is None:
                 # Here and not at the top: a start does not wait for what only an end needs.
                 from gptkit.recipes.report.report import report_of_finished_run

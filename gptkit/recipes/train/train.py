@@ -103,7 +103,13 @@ def train(
             if place.rank == 0:
                 Retention(resumed.run_dir, config.training.keep_checkpoints).finish()
             journal.say(
-                complete_words(resumed.run_dir, parts, again, plugins=bool(session.plugins))
+                complete_words(
+                    resumed.run_dir,
+                    parts,
+                    again,
+                    plugins=bool(session.plugins),
+                    is_chat=dataset.is_chat,
+                )
             )
             return resumed.run_dir
         return run_session(session, changed)

@@ -47,7 +47,9 @@ def system_words() -> str:
     )
 
 
-def last_words(run_dir: Path, outcome: Outcome, again: str | None, *, plugins: bool) -> str:
+def last_words(
+    run_dir: Path, outcome: Outcome, again: str | None, *, plugins: bool, is_chat: bool
+) -> str:
     """Return how the run went: why it ended, the curve, the best loss, and what to type next."""
     rows = read_metrics(run_dir / METRICS_NAME)
     curves = {"train loss": series(rows, "train_loss"), "val loss": series(rows, "val_loss")}
@@ -65,24 +67,26 @@ def last_words(run_dir: Path, outcome: Outcome, again: str | None, *, plugins: b
             f"best validation loss {progress.best_val_loss:.4f}{in_bits} at step {progress.best_step:,}"
         )
     if outcome.signal_number is None:
-        lines.append(_next_words(run_dir, again, progress.step, plugins))
+        lines.append(_next_words(run_dir, again, progress.step, plugins, is_chat))
     return "\n".join(lines)
 
 
-def complete_words(run_dir: Path, parts: Parts, again: str | None, *, plugins: bool) -> str:
+def complete_words(
+    run_dir: Path, parts: Parts, again: str | None, *, plugins: bool, is_chat: bool
+) -> str:
     """Return that there is nothing left to do."""
     step = parts.progress.step
-    return f"{run_dir} is complete: {step:,} steps are done\n{_next_words(run_dir, again, step, plugins)}"
+    return f"{run_dir} is complete: {step:,} steps are done\n{_next_words(run_dir, again, step, plugins, is_chat)}"
 
 
-def _next_words(run_dir: Path, again: str | None, step: int, plugins: bool) -> str:
+def _next_words(run_dir: Path, again: str | None, step: int, plugins: bool, is_chat: bool) -> str:
     allow = " --allow-plugins" if plugins else ""
     # The run's own config has every setting of the command line in it.
     config = again or f"{run_dir / 'config.yaml'} --resume {run_dir}"
     return "\n".join(
         (
             "next:",
-            f"  gptkit sample --temperature 0.8{allow}",
+            f"  gptkit {'chat' if is_chat else 'sample'} --temperature 0.8{allow}",
             f"  gptkit eval{allow}",
             f"  gptkit train {config} --extend-to {2 * step}",
         )

@@ -1,0 +1,56 @@
+"""gptkit chat."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from gptkit.cli.options import AllowPlugins, Checkpoint, Run
+
+
+def chat(
+    run: Run = None,
+    system: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What the model is told before you speak.")
+    ] = None,
+    max_new_tokens: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Tokens of an answer at most.")
+    ] = 512,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="0: always the likeliest token; 1: as learned.")
+    ] = 0.8,
+    top_k: Annotated[
+        int | None, typer.Option(min=0, help="Only the K likeliest tokens; 0: all.")
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Only the likeliest tokens that hold this probability.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same answers.")] = 1337,
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "int8"],
+        typer.Option(
+            metavar="auto|float32|bfloat16|int8",
+            help="Precision; int8: weights of 8 bits, fastest on CPUs, a little less exact.",
+        ),
+    ] = "auto",
+    checkpoint: Checkpoint = None,
+    allow_plugins: AllowPlugins = False,
+) -> None:
+    """Talk to a model that was taught to answer (gptkit finetune); a line is a turn."""
+    from gptkit.recipes.chat import run_chat
+
+    run_chat(
+        run,
+        system=system,
+        options={
+            "max_new_tokens": max_new_tokens,
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "seed": seed,
+        },
+        checkpoint=checkpoint,
+        dtype=dtype,
+        allow_plugins=allow_plugins,
+    )
