@@ -122,6 +122,9 @@ class Chat:
         if path.exists():
             say(f"error: {path}: is there already; give another name")
             return
+        if not self.dialogue.turns:
+            say("error: nothing was said yet")
+            return
         row = {"messages": self.dialogue.messages()}
         write_text(path, json.dumps(row, ensure_ascii=False) + "\n")
         say(f"saved {path}, a line that gptkit finetune can learn from")

@@ -6,7 +6,7 @@ BASE = """\
 data:
   source: {name: text, paths: [my.txt]}
   tokenizer: {name: bpe, vocab_size: 290}
-model: {n_layer: 2, n_head: 2, n_embd: 16, context_length: 48, dropout: 0.1}
+model: {n_layer: 2, n_head: 2, n_embd: 16, context_length: 64, dropout: 0.1}
 optimizer: {learning_rate: 1e-2}
 training: {max_steps: 2, batch_size: 2, eval_every: 2, save_every: 2, sample_tokens: 4}
 runtime: {device: cpu, dtype: float32, compile: false}

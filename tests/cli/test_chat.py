@@ -66,7 +66,7 @@ def test_what_is_too_long_is_refused_and_the_conversation_goes_on(chat):
     result = chat("long " * 100, "fox 1?", options=("--max-new-tokens", "3"))
 
     assert result.code == 0
-    assert "36 at most" in result.err
+    assert "48 at most" in result.err
     assert result.out.count("\n") >= 1
 
 

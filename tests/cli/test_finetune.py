@@ -93,4 +93,4 @@ def test_what_is_cut_is_counted(chat_project, gptkit):
     result = gptkit("finetune", "ft.yaml")
 
     assert result.code == 0, result.err
-    assert "are longer than 48 tokens and cut there" in result.err
+    assert "are longer than 64 tokens and cut there" in result.err
