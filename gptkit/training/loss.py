@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from gptkit.data.batches import IGNORE_INDEX
 
 # Logits of one chunk. On a CPU 333 rows of GPT-2's vocabulary: fewer read and write the head's
-# gradient too often, more only cost memory (benchmarks/peak_memory.md). A GPU needs larger products.
+# gradient too often, more only cost memory. A GPU needs larger products.
 _CHUNK_LOGITS = {"cpu": 2**24}
 _CHUNK_LOGITS_ELSEWHERE = 2**27
 _HEAD_ROWS = 8192
