@@ -137,7 +137,9 @@ def _optimizer(config: RunConfig, facts: Facts, keys: frozenset[str]) -> Stage:
     if "optimizer" in keys:
         section = MuonConfig() if formulas.pays_muon(n_embd, batch) else AdamWConfig()
     tokens = _tokens(config, facts, keys)
-    chosen: dict[str, Any] = {"weight_decay": formulas.WEIGHT_DECAY}
+    epochs, weights = tokens / facts.train_tokens, _weights(config.model, facts)
+    _, decay = formulas.regularisation(epochs, weights, facts.train_tokens)
+    chosen: dict[str, Any] = {"weight_decay": decay}
     if isinstance(section, MuonConfig):
         steps = _steps(config, tokens)
         rate = formulas.muon_rate(steps)
@@ -159,9 +161,12 @@ def _regularisation(config: RunConfig, facts: Facts, keys: frozenset[str]) -> St
     """Dropout where the text is read so often that it could be learned by heart."""
     epochs = _tokens(config, facts, keys) / facts.train_tokens
     weights = _weights(config.model, facts)
-    each = weights / facts.train_tokens
-    why = f"the text is read {epochs:.1f} times, and there are {each:.2g} weights for each of its tokens"
-    return {"model.dropout": formulas.dropout(epochs, weights, facts.train_tokens)}, why
+    each = _count(weights / facts.train_tokens)
+    why = (
+        f"the text is read {epochs:.1f} times, and there are {each} weights for each of its tokens"
+    )
+    dropout, _ = formulas.regularisation(epochs, weights, facts.train_tokens)
+    return {"model.dropout": dropout}, why
 
 
 def _at_depth(config: RunConfig, depth: int, facts: Facts, keys: frozenset[str]) -> RunConfig:
@@ -211,11 +216,11 @@ def _steps(config: RunConfig, tokens: float) -> int:
 
 
 def _count(number: float) -> str:
-    """Return a number of tokens or weights in words: 3.1M."""
+    """Return a number of tokens or weights in words: 3.1M, 12, 0.4."""
     for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= size:
             return f"{number / size:.3g}{unit}"
-    return f"{number:.0f}"
+    return f"{number:.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def _shown(values: Mapping[str, Any]) -> str:

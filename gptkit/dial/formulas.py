@@ -19,6 +19,7 @@ _REFERENCE_TOKENS_PER_WEIGHT = 10.5
 # Its batch there, in tokens.
 _REFERENCE_TOKENS = _REFERENCE_TOKENS_PER_WEIGHT * _REFERENCE_WEIGHTS
 _REFERENCE_BATCH = 2.0**19
+_MIN_BATCH = 2.0**10
 
 
 def num_weights(n_layer: int, n_embd: int, vocab_size: int) -> int:
@@ -48,13 +49,11 @@ def batch_tokens(tokens: float) -> float:
     """Return the tokens of an optimizer step for a run over `tokens` tokens.
 
     Falls with the length of the run faster than nanochat's power of 0.383, which leaves a run of
-    minutes 30 steps.
+    minutes 30 steps. A step of fewer than 1024 tokens takes hardly less time.
     """
-    return _REFERENCE_BATCH * math.pow(tokens / _REFERENCE_TOKENS, 0.75)
+    return max(_MIN_BATCH, _REFERENCE_BATCH * math.pow(tokens / _REFERENCE_TOKENS, 0.75))
 
 
-WEIGHT_DECAY = 0.1
-"""Of the matrices, per unit of learning rate."""
 NS_STEPS = 3
 """Newton-Schulz iterations: as good as five with the coefficients of the Polar Express."""
 _LARGEST_MUON_OVERHEAD = 1.0  # at 0.6 it is still ahead (benchmarks/dial.md)
@@ -98,15 +97,16 @@ def adamw_rate(n_embd: int) -> float:
     return float(f"{3e-3 * math.sqrt(128 / n_embd):.2g}")
 
 
-# Above how many passes over the text, times weights for each of its tokens, how much dropout helps.
-_DROPOUTS = ((250.0, 0.2), (100.0, 0.1))
+# Dropout and weight decay, from how many passes over the text times weights for each token on.
+_REGULARISATION = ((250.0, (0.2, 1.0)), (100.0, (0.1, 0.1)), (0.0, (0.0, 0.1)))
 
 
-def dropout(epochs: float, weights: float, train_tokens: float) -> float:
-    """Return the dropout for a text that a model of so many weights reads so many times.
+def regularisation(epochs: float, weights: float, train_tokens: float) -> tuple[float, float]:
+    """Return (dropout, weight decay) where a model of so many weights reads a text so many times.
 
     What is learned by heart grows with both. At 40 passes and 13 weights a token the loss is 3.6
-    without dropout and 1.86 with 0.2; at 15 and 4.4 it is 1.61 and 1.65 (benchmarks/dial.md).
+    without dropout, 1.86 with 0.2, and 1.81 with a decay of 1.0 beside it; at 15 and 4.4 it is 1.61
+    without and 1.65 with dropout (benchmarks/dial.md). Decay is per unit of learning rate.
     """
     pressure = epochs * weights / train_tokens
-    return next((rate for least, rate in _DROPOUTS if pressure >= least), 0.0)
+    return next(found for least, found in _REGULARISATION if pressure >= least)
