@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gptkit.errors import ConfigError
+from gptkit.errors import ConfigError, GptkitError
 from gptkit.interchange.architectures import choose_architecture
 from gptkit.interchange.hf_config import from_hf_config, generation_config, to_hf_config
 from gptkit.interchange.parameters import slots, to_ours, to_theirs
@@ -74,7 +74,10 @@ def write_folder(
     architecture = choose_architecture(config)
     tensors = to_theirs(weights, slots(architecture, config, tokenizer.vocab_size))
     tensors = {name: tensor.to(DTYPES[dtype]) for name, tensor in tensors.items()}
-    save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+    try:
+        save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+    except SafetensorError as error:  # a full disk comes as one, without errno
+        raise GptkitError(f"{folder / WEIGHTS}: cannot be written: {error}") from error
     end = tokenizer.end_of_text
     files = {
         CONFIG: to_hf_config(

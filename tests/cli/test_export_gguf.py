@@ -1,11 +1,11 @@
 """gptkit export gguf, as a user calls it."""
 
 import pytest
-import torch
 
 from gptkit.interchange import gguf as gguf_room
-from gptkit.interchange import gguf_proof, parameters
+from gptkit.interchange import gguf_proof
 from tests.cli.conftest import CONFIG
+from tests.interchange import mistakes
 
 pytest.importorskip("gguf", reason="GGUF is written with the package gguf (gptkit[gguf])")
 llama_cpp = pytest.mark.skipif(
@@ -122,27 +122,12 @@ class TestPlantedMistakes:
         self.assert_refused(gptkit, trained, "attn_q_norm.weight")
 
     def test_swapped_gate_and_up(self, trained, gptkit, monkeypatch):
-        names = parameters._llama_names
-        swap = {"gate_proj": "up_proj", "up_proj": "gate_proj"}
-
-        def swapped(config):
-            for ours, theirs, transposed in names(config):
-                a = next((a for a in swap if a in ours), None)
-                yield ours, theirs if a is None else (theirs[0].replace(a, swap[a]),), transposed
-
-        monkeypatch.setattr(parameters, "_llama_names", swapped)
+        mistakes.swap_gate_and_up(monkeypatch)
 
         self.assert_refused(gptkit, trained, "log-probabilities")
 
     def test_padded_vocabulary_rows(self, trained, gptkit, monkeypatch):
-        original = parameters.to_theirs
-
-        def padded(weights, slots):
-            tensors = original(weights, slots)
-            name = "model.embed_tokens.weight"
-            return tensors | {name: torch.nn.functional.pad(tensors[name], (0, 0, 0, 7))}
-
-        monkeypatch.setattr(gguf_room, "to_theirs", padded)
+        mistakes.pad_vocabulary(monkeypatch, gguf_room)
         monkeypatch.setattr(gguf_room, "num_tokens", lambda tokenizer: None)
 
         self.assert_refused(gptkit, trained, "token_embd.weight")

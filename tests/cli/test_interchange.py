@@ -5,9 +5,13 @@ import json
 import pytest
 import torch
 import transformers
+from torch.nn.functional import cross_entropy
 
+from gptkit import load
+from gptkit.interchange import hf as hf_room
 from gptkit.interchange import hf_config, hf_proof, parameters
 from tests.cli.conftest import CONFIG
+from tests.interchange import mistakes
 
 LLAMA = "model.attention.qk_norm=false"
 
@@ -99,6 +103,18 @@ def test_nothing_that_exists_is_overwritten(trained, gptkit):
     assert [path.name for path in (trained / "out").iterdir()] == ["kept"]
 
 
+@pytest.mark.parametrize("out", [".", "empty/../empty"])
+def test_an_empty_folder_is_filled_but_not_the_current_one(out, trained, gptkit, monkeypatch):
+    (trained / "empty").mkdir()
+    if out == ".":
+        monkeypatch.chdir(trained / "empty")
+
+    result = gptkit("export", "hf", trained / "runs/my", "--out", out, "--no-verify")
+
+    assert result.code == (2 if out == "." else 0), result.err
+    assert (trained / "empty/config.json").exists() == (out != ".")
+
+
 def test_what_cannot_be_exported_is_refused_by_name_and_nothing_is_written(project, gptkit):
     gptkit("train", "my.yaml", "--set", "model.logit_softcap=15", "--set", "training.max_steps=1")
 
@@ -141,6 +157,27 @@ def test_a_model_without_tokenizer_is_read_by_bytes_and_says_so(project, gptkit)
     assert gptkit("eval", "--data", "my.txt").code == 0
 
 
+def test_a_model_of_transformers_has_here_the_loss_that_it_has_there(project, gptkit):
+    config = transformers.GPT2Config(vocab_size=300, n_positions=16, n_embd=32, n_layer=2, n_head=2)
+    theirs = transformers.GPT2LMHeadModel(config).eval()
+    for parameter in theirs.parameters():
+        parameter.data.normal_(0, 0.2)
+    theirs.save_pretrained(project / "bare")
+    gptkit("import", "hf", "bare")
+    text = (project / "my.txt").read_text(encoding="utf-8")
+    tokens = torch.tensor(load("runs/bare", device="cpu").tokenizer.encode(text))
+
+    found = json.loads(gptkit("eval", "--data", "my.txt", "--json").out)
+
+    windows = [tokens[i : i + 17] for i in range(0, len(tokens) - 1, 16)]
+    with torch.no_grad():
+        nats = sum(
+            cross_entropy(theirs(w[None, :-1]).logits[0], w[1:], reduction="sum") for w in windows
+        )
+    assert found["tokens"] == len(tokens) - 1
+    assert found["loss"] == pytest.approx(float(nats) / found["tokens"], abs=1e-4)
+
+
 class TestPlantedMistakes:
     """An export that is wrong ends with an error and leaves nothing behind."""
 
@@ -168,15 +205,7 @@ class TestPlantedMistakes:
 
     def test_swapped_gate_and_up_in_both_directions(self, trained, gptkit, monkeypatch):
         """A wrong table reads its own mistake back; only the other program sees it."""
-        names = parameters._llama_names
-        swap = {"gate_proj": "up_proj", "up_proj": "gate_proj"}
-
-        def swapped(config):
-            for ours, theirs, transposed in names(config):
-                a = next((a for a in swap if a in ours), None)
-                yield ours, theirs if a is None else (theirs[0].replace(a, swap[a]),), transposed
-
-        monkeypatch.setattr(parameters, "_llama_names", swapped)
+        mistakes.swap_gate_and_up(monkeypatch)
 
         self.assert_refused(gptkit, trained, "log-probabilities")
 
@@ -202,14 +231,7 @@ class TestPlantedMistakes:
         self.assert_refused(gptkit, trained, "settings")
 
     def test_padded_vocabulary_rows(self, trained, gptkit, monkeypatch):
-        original = parameters.to_theirs
-
-        def padded(weights, slots):
-            tensors = original(weights, slots)
-            name = "model.embed_tokens.weight"
-            return tensors | {name: torch.nn.functional.pad(tensors[name], (0, 0, 0, 7))}
-
-        monkeypatch.setattr("gptkit.interchange.hf.to_theirs", padded)
+        mistakes.pad_vocabulary(monkeypatch, hf_room)
 
         self.assert_refused(gptkit, trained, "embed_tokens")
 

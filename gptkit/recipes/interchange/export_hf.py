@@ -33,7 +33,7 @@ def run(exported: Exported, out: Path, *, dtype: str, verify: bool) -> None:
     architecture = choose_architecture(config)
     model = rounded(loaded.model, DTYPES[dtype])
     with beside(out) as folder:
-        made = folder / out.absolute().name
+        made = folder / "model"
         made.mkdir()
         write_folder(
             made,

@@ -18,6 +18,8 @@ def check_out(out: Path) -> None:
 
     Raises: ConfigError.
     """
+    if out.resolve() == Path.cwd():
+        raise ConfigError(f"--out {out}: is the current folder; give the name of a new one")
     if out.is_dir() and not any(out.iterdir()):
         return
     if os.path.lexists(out):
@@ -35,7 +37,7 @@ def beside(out: Path) -> Iterator[Path]:
 
     Raises: ConfigError when it cannot be made.
     """
-    place = out.absolute()
+    place = out.resolve()
     temporary = place.with_name(f".{place.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
     is_new = not place.parent.exists()
     try:
@@ -55,7 +57,8 @@ def publish(made: Path, out: Path) -> None:
     """Give a whole file or folder its name."""
     for path in (made, *made.rglob("*")):
         sync_folder(path) if path.is_dir() else sync_file(path)
-    if out.is_dir():
-        out.rmdir()
-    made.rename(out)
-    sync_folder(out.absolute().parent)
+    place = out.resolve()
+    if place.is_dir():
+        place.rmdir()
+    made.rename(place)
+    sync_folder(place.parent)
