@@ -27,6 +27,7 @@ from gptkit.cli import (
     prepare,
     report,
     sample,
+    sweep,
     tokenizer,
     train,
 )
@@ -53,6 +54,7 @@ app.command("chat")(chat.chat)
 app.command("eval")(evaluate.evaluate)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
+app.command("sweep")(sweep.sweep)
 app.command("explain")(explain.explain)
 app.command("prepare")(prepare.prepare)
 app.command("plan")(plan.plan)

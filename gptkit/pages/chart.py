@@ -26,6 +26,7 @@ _MARGIN = 0.04
 _RIGHT = 0.008  # room for the last dot
 _COLORS = 8
 _MOST_DOTS = 80
+_LINES = {"faint": "line faint", "dots": "unseen"}
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Series:
     x: Sequence[float] | Array
     y: Sequence[float] | Array
     color: int = 0
-    style: Literal["line", "faint", "marked"] = "line"
-    """faint: a noisy curve behind a smooth one; marked: with a dot at each point."""
+    style: Literal["line", "faint", "marked", "dots"] = "line"
+    """faint: a noisy curve behind a smooth one; marked: with a dot at each point; dots: these alone."""
 
 
 @dataclass(frozen=True)
@@ -133,11 +134,13 @@ def _frame(series: Sequence[Series], levels: Sequence[Level]) -> _Frame:
 def _curve(one: Series, frame: _Frame) -> Html:
     places = np.stack((frame.x(np.asarray(one.x)), frame.y(np.asarray(one.y))), axis=1)
     points = [f"{x:.1f},{y:.1f}" for x, y in places.tolist()]
-    line = element(
-        "polyline", points=" ".join(points), class_="line faint" if one.style == "faint" else "line"
-    )
+    line = element("polyline", points=" ".join(points), class_=_LINES.get(one.style, "line"))
     dots = None
-    if (one.style == "marked" and len(points) <= _MOST_DOTS) or len(points) == 1:
+    if (
+        (one.style == "marked" and len(points) <= _MOST_DOTS)
+        or one.style == "dots"
+        or len(points) == 1
+    ):
         # A stroke without length has round ends: a dot that keeps its shape in a stretched picture.
         dots = element("path", d="".join(f"M{point}h0" for point in points), class_="dots")
     return element("g", line, dots, class_=f"series c{one.color}", data_name=one.name)

@@ -1,0 +1,1 @@
+"""gptkit sweep: many runs of one config, one table."""
