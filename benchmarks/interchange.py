@@ -149,7 +149,7 @@ def gpt2_rows(folder: Path) -> Iterator[Row]:
     theirs = transformers.GPT2LMHeadModel(transformers.GPT2Config()).eval()
     theirs.save_pretrained(folder / "gpt2")
     yield "GPT-2 made by transformers", "parameters", f"{theirs.num_parameters():,}"
-    (folder / "my.txt").write_text(corpus()[:6_000], encoding="utf-8")
+    (folder / "my.txt").write_text(corpus()[:2_000], encoding="utf-8")
     gptkit(folder, "import", "hf", "gpt2")
     figures = json.loads(gptkit(folder, "eval", "runs/gpt2", "--data", "my.txt", "--json"))
     expected, count = their_loss(theirs, folder)
