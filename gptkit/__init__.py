@@ -60,9 +60,10 @@ def load(
 
     Raises: ConfigError when there is no such run; CheckpointError when none of its checkpoints is usable.
     """
-    from gptkit.runtime.process import share_the_cores
+    from gptkit.runtime.process import share_the_cores, use_large_pages
 
     share_the_cores()
+    use_large_pages()
     from gptkit.recipes.load import load_run
 
     return load_run(

@@ -86,6 +86,9 @@ def sample(
     allow_plugins: AllowPlugins = False,
 ) -> None:
     """Let a trained model write."""
+    from gptkit.runtime.process import use_large_pages
+
+    use_large_pages()
     from gptkit.recipes.sample import SampleRequest, run_sample
     from gptkit.recipes.writing import WritingOptions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -51,6 +52,8 @@ def lines(first: str | None) -> Iterator[str]:
     """Yield `first`, where there is one, and the lines of the input: typed, with editing, or piped."""
     if first is not None:
         yield first
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # whatever bytes a pipe holds
     with suppress(ImportError):  # Windows has none; it edits lines by itself
         import readline  # noqa: F401  input() then has editing and a history
     while True:

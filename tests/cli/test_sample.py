@@ -136,6 +136,16 @@ def test_a_conversation_keeps_the_text(trained, gptkit, stdin):
     assert first + more == whole.out.rstrip("\n")
 
 
+def test_a_conversation_survives_bytes_that_are_no_text(trained, gptkit, stdin):
+    stdin(b"\xff\nthe \n")
+
+    result = gptkit("sample", "--interactive", *SHORT)
+
+    assert result.code == 0
+    assert "U+FFFD" in result.err
+    assert len(result.out.splitlines()) >= 1
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_no_call_ends_in_a_traceback(trained, gptkit, stdin, seed):
     for name, content in FILES.items():
