@@ -1,8 +1,7 @@
 """Writing text: gptkit beside transformers, nanoGPT and llama.cpp, on this machine, in one run.
 
-    python benchmarks/generation.py --nanogpt ../nanoGPT
+    pip install transformers gguf xllamacpp; python benchmarks/generation.py --nanogpt ../nanoGPT
     python benchmarks/generation.py --device cuda --only 124M --batches 1 8 64
-    python benchmarks/generation.py --gguf F16=model-f16.gguf Q8_0=model-q8_0.gguf      # pip install xllamacpp
 
 Weights are random, in the shape of GPT-2 (124M) and of nanoGPT's Shakespeare model (10.65M): speed does not depend on
 them. The programs take turns, each figure is the median of the rounds. Prints a table in Markdown.
@@ -17,27 +16,38 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import platform
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
-import torch
-from torch import Tensor, nn
+from gptkit.runtime.process import share_the_cores, use_large_pages
 
-import gptkit
-from gptkit.generation.config import SamplingConfig
-from gptkit.generation.engine import Engine, Sample
-from gptkit.generation.int8 import quantise_model
-from gptkit.model import GPT, ModelConfig
-from gptkit.runtime.choose import choose_dtype
+# As the command line does, before torch is imported; all programs here have the same.
+share_the_cores()
+use_large_pages()
 
-_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1, "F16": 2, "Q8_0": 1.0625}
-_READ_BYTES = 256 * 2**20
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+import gptkit  # noqa: E402
+from gptkit.generation.config import SamplingConfig  # noqa: E402
+from gptkit.generation.engine import Engine, Sample  # noqa: E402
+from gptkit.generation.int8 import quantise_model  # noqa: E402
+from gptkit.interchange.gguf import write_gguf  # noqa: E402
+from gptkit.model import GPT, ModelConfig  # noqa: E402
+from gptkit.runtime.choose import choose_dtype  # noqa: E402
+from gptkit.tokenizers.char import CharTokenizer  # noqa: E402
+
+_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1, "f16": 2, "q8_0": 1.0625}
+_READ_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True)
@@ -91,19 +101,17 @@ def timing(moments: Sequence[float], start: float, batch: int) -> Timing:
     return Timing(moments[0] - start, batch * (len(moments) - 1) / rest if rest else float("nan"))
 
 
+def random_model(shape: Shape) -> GPT:
+    """Return GPT-2 in a shape, with the weights that training starts from."""
+    sizes = {key: getattr(shape, key) for key in ("n_layer", "n_head", "n_embd", "context_length")}
+    model = GPT(ModelConfig.model_validate({"preset": "gpt2", **sizes}), shape.vocab_size).eval()
+    model.init_weights(0)
+    return model
+
+
 def ours(shape: Shape, dtype: str, device: torch.device) -> Program:
     """Return gptkit's engine."""
-    config = ModelConfig.model_validate(
-        {
-            "preset": "gpt2",
-            "n_layer": shape.n_layer,
-            "n_head": shape.n_head,
-            "n_embd": shape.n_embd,
-            "context_length": shape.context_length,
-        }
-    )
-    model = GPT(config, shape.vocab_size).eval()
-    model.init_weights(0)
+    model = random_model(shape)
     int8 = None
     if dtype == "int8":
         int8 = quantise_model(model.to(device))
@@ -196,35 +204,44 @@ def nanogpt(shape: Shape, checkout: Path, device: torch.device) -> Program:
     return run
 
 
-def llama_cpp(path: Path, shape: Shape) -> Program:
-    """Return llama.cpp on a GGUF file, one row, by the prebuilt wheel `xllamacpp`."""
+def llama_cpp(shape: Shape, number_type: str, folder: Path) -> Program:
+    """Return llama.cpp, one row at a time, on gptkit's weights (the wheel `xllamacpp`)."""
     import xllamacpp
 
-    params = xllamacpp.CommonParams()
-    params.model.path = str(path)
-    params.n_ctx = shape.context_length
-    params.n_parallel = 1
-    params.warmup = False
-    params.cpuparams.n_threads = torch.get_num_threads()
-    params.cpuparams_batch.n_threads = torch.get_num_threads()
-    server = xllamacpp.Server(params)
+    # A token for each row of the embedding; which ones does not matter.
+    tokenizer = CharTokenizer("".join(map(chr, range(0x100, 0x100 + shape.vocab_size))))
+    path = folder / f"{shape.name}-{number_type}.gguf"
+    model = random_model(shape)
+    weights = dict(model.state_dict())
+    write_gguf(path, model.config, weights, tokenizer, number_type=number_type, name=shape.name)
+    settings = xllamacpp.CommonParams()
+    settings.model.path = str(path)
+    settings.n_ctx = shape.context_length
+    settings.n_parallel = 1
+    settings.warmup = False
+    settings.port = 0
+    settings.cpuparams.n_threads = torch.get_num_threads()
+    settings.cpuparams_batch.n_threads = torch.get_num_threads()
 
     def run(batch: int, prompt: int, new: int) -> Timing:
-        if batch != 1:
-            return Timing(float("nan"), float("nan"))
-        answer = server.handle_completions(
-            {
-                "prompt": random_prompt(shape, prompt, 0),
-                "n_predict": new,
-                "ignore_eos": True,
-                "cache_prompt": False,
-                "temperature": 1.0,
-                "top_k": 0,
-                "top_p": 1.0,
-                "min_p": 0.0,
-            }
+        assert batch == 1
+        # For this run only: a server that waits takes time from the other programs.
+        server = xllamacpp.Server(settings)
+        asked = {
+            "prompt": random_prompt(shape, prompt, 0),
+            "n_predict": new,
+            "ignore_eos": True,
+            "cache_prompt": False,
+            "temperature": 1.0,
+            "samplers": ["temperature"],
+        }
+        request = Request(
+            f"{server.listening_address}/completion",
+            json.dumps(asked).encode(),
+            {"Content-Type": "application/json"},
         )
-        found = answer["timings"]
+        with urlopen(request) as reply:
+            found = json.load(reply)["timings"]
         first = (found["prompt_ms"] + found["predicted_per_token_ms"]) / 1000
         return Timing(first, found["predicted_per_second"])
 
@@ -238,16 +255,15 @@ def random_prompt(shape: Shape, length: int, row: int) -> list[int]:
 
 
 def measured_bandwidth(device: torch.device) -> float:
-    """Return the bytes a second of the fastest of three streaming reads of 256 MB, each at its best."""
+    """Return the bytes a second of the fastest of three streaming reads of 512 MB, each at its best."""
     matrix = torch.ones(_READ_BYTES // 4 // 4096, 4096, device=device)
     narrow = torch.ones(4096, _READ_BYTES // 4 // 4096, device=device)
-    vector, other = matrix[0].clone(), narrow[0].clone()
+    vector = torch.ones(4096, device=device)
     reads: list[Callable[[], object]] = [
         lambda: float(matrix.sum()),
         lambda: float(torch.mv(matrix, vector)[0]),
-        lambda: float(torch.mv(narrow.t(), torch.ones(4096, device=device))[0]),
+        lambda: float(torch.mv(narrow.t(), vector)[0]),
     ]
-    del other
     return max(_READ_BYTES / _best_seconds(read) for read in reads)
 
 
@@ -260,7 +276,9 @@ def _best_seconds(work: Callable[[], object], times: int = 8) -> float:
     return min(seconds)
 
 
-def programs(shape: Shape, options: argparse.Namespace) -> Iterator[tuple[str, str, Program]]:
+def programs(
+    shape: Shape, options: argparse.Namespace, folder: Path
+) -> Iterator[tuple[str, str, Program]]:
     """Yield name, dtype and program of all that are here."""
     device = torch.device(options.device)
     auto = choose_dtype("auto", device, None)[0]
@@ -272,16 +290,15 @@ def programs(shape: Shape, options: argparse.Namespace) -> Iterator[tuple[str, s
             yield f"transformers {dtype}", dtype, transformers_gpt2(shape, dtype, device)
     if options.nanogpt is not None:
         yield "nanoGPT float32", "float32", nanogpt(shape, options.nanogpt, device)
-    for given in options.gguf if shape.name == "124M" else ():
-        kind, _, path = given.partition("=")
-        yield f"llama.cpp {kind}", kind, llama_cpp(Path(path), shape)
+    if importlib.util.find_spec("xllamacpp") is not None and device.type == "cpu":
+        for kind in ("f16", "q8_0"):
+            yield f"llama.cpp {kind}", kind, llama_cpp(shape, kind, folder)
 
 
 def main() -> None:
     """Run all programs in turn and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--nanogpt", type=Path, help="a checkout of nanoGPT")
-    parser.add_argument("--gguf", nargs="*", default=[], metavar="KIND=FILE")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", choices=SHAPES, help="one of the two models")
     parser.add_argument("--batches", type=int, nargs="*", default=[1, 8, 64])
@@ -303,7 +320,17 @@ def main() -> None:
 
 def compare(shape: Shape, options: argparse.Namespace, bandwidth: float) -> None:
     """Print the table of one model."""
-    here = list(programs(shape, options))
+    with tempfile.TemporaryDirectory() as folder:
+        take_turns(shape, options, bandwidth, list(programs(shape, options, Path(folder))))
+
+
+def take_turns(
+    shape: Shape,
+    options: argparse.Namespace,
+    bandwidth: float,
+    here: Sequence[tuple[str, str, Program]],
+) -> None:
+    """Time all programs on all sizes and print what they took."""
     print(f"\n| {shape.name}: program | rows | prompt | tokens/s | first token, ms | bound |")
     print("|---|---:|---:|---:|---:|---:|")
     for batch in options.batches:
@@ -312,14 +339,12 @@ def compare(shape: Shape, options: argparse.Namespace, bandwidth: float) -> None
                 continue
             found: dict[str, list[Timing]] = {name: [] for name, _, _ in here}
             for name, _, run in here:
-                if batch == 1 or not name.startswith("llama.cpp"):
+                if batch == 1 or "llama.cpp" not in name:
                     run(batch, prompt, 2)  # packs, compiles, allocates
             for _ in range(options.rounds):
                 for name, _, run in here:
-                    # nanoGPT takes the same time for every token of a length: a few tell.
-                    new = min(8, options.new_tokens) if "nanoGPT" in name else options.new_tokens
-                    if batch == 1 or not name.startswith("llama.cpp"):
-                        found[name].append(run(batch, prompt, new))
+                    if batch == 1 or "llama.cpp" not in name:
+                        found[name].append(run(batch, prompt, options.new_tokens))
             for name, dtype, _ in here:
                 if not found[name]:
                     continue
