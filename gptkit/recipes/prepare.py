@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
+from gptkit.atomic import write_text
 from gptkit.config import find_config, parse_override
-from gptkit.data.config import DataConfig
 from gptkit.data.dataset import Dataset
 from gptkit.data.folders import prepared_folder, remove
 from gptkit.data.prepare import clear as clear_all
 from gptkit.data.prepare import prepare_dataset, prepared_path
 from gptkit.data.sources import TokensConfig
 from gptkit.errors import ConfigError
+from gptkit.insight.text_facts import SplitText, TextFacts, text_facts
 from gptkit.recipes.journal import TerminalProgress, say
 from gptkit.recipes.train.inherit import load_whole_config
 from gptkit.recipes.train.start import check, min_train_tokens
 from gptkit.runtime.interrupt import Interrupt
+
+_REPORT = "report.json"
+_REPORT_VERSION = 1
+"""Raised when the same tokens would give another report."""
 
 
 def run(name: str | None, settings: Sequence[str], *, as_json: bool) -> None:
@@ -35,11 +42,11 @@ def run(name: str | None, settings: Sequence[str], *, as_json: bool) -> None:
             min_train_tokens=min_train_tokens(config),
             progress=TerminalProgress(interrupt),
         )
-    facts = _facts(dataset, config.data)
+    text = text_report(dataset, context_length=config.model.context_length)
     if as_json:
-        print(json.dumps(facts, ensure_ascii=False))
+        print(json.dumps(_facts(dataset, text), ensure_ascii=False))
     else:
-        _print_report(facts)
+        _print_report(dataset, text)
 
 
 def clear(name: str | None, settings: Sequence[str]) -> None:
@@ -66,7 +73,23 @@ def clear(name: str | None, settings: Sequence[str]) -> None:
         say(f"nothing to remove in {prepared_folder()}")
 
 
-def _facts(dataset: Dataset, data: DataConfig) -> dict[str, Any]:
+def text_report(dataset: Dataset, *, context_length: int) -> TextFacts:
+    """Return what stands in prepared data; found once, then read from the file beside it."""
+    path = dataset.folder / _REPORT
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["asked"] == [_REPORT_VERSION, context_length]:
+            splits = tuple(SplitText(**split) for split in kept["facts"].pop("splits"))
+            warnings = tuple(kept["facts"].pop("warnings"))
+            return TextFacts(**kept["facts"], splits=splits, warnings=warnings)
+    facts = text_facts(dataset, context_length=context_length)
+    kept = {"asked": [_REPORT_VERSION, context_length], "facts": asdict(facts)}
+    with suppress(OSError):  # a folder that may only be read
+        write_text(path, json.dumps(kept, ensure_ascii=False, indent=1) + "\n")
+    return facts
+
+
+def _facts(dataset: Dataset, text: TextFacts) -> dict[str, Any]:
     manifest = dataset.manifest
     return {
         "folder": str(dataset.folder),
@@ -80,31 +103,48 @@ def _facts(dataset: Dataset, data: DataConfig) -> dict[str, Any]:
         "vocab_size": manifest.tokenizer.vocab_size,
         "split_rule": manifest.split_rule,
         "splits": {
-            name: {
-                "tokens": split.tokens,
-                "bytes": split.bytes,
-                "documents": split.documents,
-                **({} if split.targets is None else {"learned_tokens": split.targets}),
-            }
-            for name, split in manifest.splits.items()
-            if split.tokens
+            split.name: asdict(split) | _learned(dataset, split.name) for split in text.splits
         },
+        "overlap": text.overlap,
+        "controls": text.controls,
+        "lost_characters": text.replaced,
+        "damaged": text.damaged,
+        "rare_characters": text.rare_characters,
+        "examined_bytes": text.examined_bytes,
+        "warnings": list(text.warnings),
     }
 
 
-def _print_report(facts: dict[str, Any]) -> None:
-    print(f"in         {facts['folder']}")
+def _learned(dataset: Dataset, split: str) -> dict[str, int]:
+    """Return how many tokens of conversations are learned from; of other text all are."""
+    targets = dataset.manifest.splits[split].targets
+    return {} if targets is None else {"learned_tokens": targets}
+
+
+def _print_report(dataset: Dataset, text: TextFacts) -> None:
+    manifest = dataset.manifest
+    print(f"in         {dataset.folder}")
     print(
-        f"text       {facts['text_bytes']:,} bytes, {facts['characters']:,} characters,"
-        f" {facts['documents']:,} documents"
+        f"text       {manifest.text.bytes:,} bytes, {manifest.text.characters:,} characters,"
+        f" {manifest.text.documents:,} documents"
     )
-    if facts["replaced"]:
-        print(f"replaced   {facts['replaced']:,} U+FFFD for bytes that are not UTF-8")
-    print(f"tokenizer  {facts['tokenizer']}, vocabulary {facts['vocab_size']:,}")
-    for name, split in facts["splits"].items():
-        bytes_per_token = split["bytes"] / split["tokens"]
+    if manifest.text.replaced:
+        print(f"replaced   {manifest.text.replaced:,} U+FFFD for bytes that are not UTF-8")
+    print(f"tokenizer  {manifest.tokenizer.kind}, vocabulary {manifest.tokenizer.vocab_size:,}")
+    for split in text.splits:
         print(
-            f"{name:<10} {split['tokens']:,} tokens, {split['bytes']:,} bytes"
-            f" ({bytes_per_token:.2f} bytes per token), {split['documents']:,} documents"
-            + (f", {split['learned_tokens']:,} tokens learned" if "learned_tokens" in split else "")
+            f"{split.name:<10} {split.tokens:,} tokens, {split.bytes:,} bytes"
+            f" ({split.bytes_per_token:.2f} bytes per token), {split.documents:,} documents,"
+            f" {split.windows:,} contexts; {split.used_tokens:,} of {text.vocab_size:,} ids used"
+            + "".join(f", {n:,} tokens learned" for n in _learned(dataset, split.name).values())
         )
+    for name, share in text.overlap.items():
+        print(f"overlap    {share:.2%} of {name} stands word for word in train")
+    print(
+        f"characters {text.rare_characters:,} different ones come once or twice;"
+        f" {sum(text.controls.values()):,} control or invisible"
+    )
+    if text.examined_bytes < sum(split.bytes for split in text.splits):
+        print(f"looked at  the first {text.examined_bytes:,} bytes of it")
+    for warning in text.warnings:
+        print(f"look at    {warning}")

@@ -48,7 +48,7 @@ class Memory:
     device: int | None
     """What there is; None: nothing tells."""
     measured: int | None = None
-    """Peak of this process over the steps that were tried; None: the figures are arithmetic."""
+    """The process and what the steps that were tried added to it; None: the figures are arithmetic."""
 
     @property
     def total(self) -> int:
@@ -134,15 +134,21 @@ def make_plan(
         reach = runtime.peak_flops()
         memory = _memory(config, dataset, runtime)
         trial = None
+        before = resident_bytes()
         forget_peak()
         if memory.device is None or memory.total < memory.device:
             trial = run_trial(config, dataset, build_parts(config, dataset, runtime, None), runtime)
             if runtime.device.type == "cpu":
-                memory = replace(memory, measured=peak_bytes())
+                memory = replace(memory, measured=_measured(memory.process, before, peak_bytes()))
         else:
             note("no step was tried: there is not enough memory for one")
         plan = _put_together(config, dataset, memory, trial, runtime, reach)
     return _with_advice(config, replace(plan, chosen=choice.reasons))
+
+
+def _measured(process: int, before: int | None, peak: int | None) -> int | None:
+    """Return what a run takes, of what a trial added to this process, which has more loaded than a run."""
+    return None if before is None or peak is None else process + peak - before
 
 
 def _memory(config: RunConfig, dataset: Dataset, runtime: Runtime) -> Memory:

@@ -91,11 +91,12 @@ def _time_steps(config: RunConfig, parts: Parts, runtime: Runtime) -> tuple[floa
 class _First:
     """The first few batches of an evaluation."""
 
-    def __init__(self, windows: Windows) -> None:
+    def __init__(self, windows: Windows, most: int) -> None:
         self._windows = windows
+        self._most = most
 
     def __len__(self) -> int:
-        return min(len(self._windows), _EVALUATION_BATCHES)
+        return min(len(self._windows), self._most)
 
     def batch(self, index: int) -> Batch:
         return self._windows.batch(index)
@@ -104,11 +105,13 @@ class _First:
 def _time_evaluation(parts: Parts, runtime: Runtime) -> float:
     if parts.batches.validation is None:
         return 0.0
-    few = _First(parts.batches.validation)
+    windows = parts.batches.validation
+    evaluate(parts.model, _First(windows, 1), runtime)  # meets its shapes for the first time
+    few = _First(windows, _EVALUATION_BATCHES)
     start = time.perf_counter()
     evaluate(parts.model, few, runtime)
     seconds = time.perf_counter() - start
-    return seconds * len(parts.batches.validation) / len(few)
+    return seconds * len(windows) / len(few)
 
 
 def _time_sample(config: RunConfig, dataset: Dataset, parts: Parts, runtime: Runtime) -> float:
@@ -116,8 +119,11 @@ def _time_sample(config: RunConfig, dataset: Dataset, parts: Parts, runtime: Run
     few = min(wanted, _SAMPLE_TOKENS)
     if not few:
         return 0.0
-    training = config.training.model_copy(update={"sample_tokens": few})
-    start = time.perf_counter()
-    with runtime.autocast():
-        training_sample(parts.model, dataset.tokenizer, training, Interrupt())
-    return (time.perf_counter() - start) * wanted / few
+    seconds = 0.0
+    for tokens in (1, few):  # the first makes the decoder
+        training = config.training.model_copy(update={"sample_tokens": tokens})
+        start = time.perf_counter()
+        with runtime.autocast():
+            training_sample(parts.model, dataset.tokenizer, training, Interrupt())
+        seconds = time.perf_counter() - start
+    return seconds * wanted / few
