@@ -110,7 +110,7 @@ data:
   tokenizer: {{name: char}}
   val_fraction: {_VAL_FRACTION}
 model: {{n_layer: 2, n_head: 2, n_embd: 64, context_length: {CONTEXT_LENGTH}}}
-optimizer: {{learning_rate: 4e-3}}
+optimizer: {{learning_rate: 2e-3}}
 training: {{batch_size: 32, sample_tokens: 0, log_every: 200}}
 """,
         encoding="utf-8",
@@ -151,6 +151,7 @@ def main() -> None:
         "| language | loss | best possible | regret | allowed | seconds | |",
         "|---|---|---|---|---|---|---|",
     ]
+    print("\n".join(lines), flush=True)
     passed = True
     for name in args.names or QUESTIONS:
         question = QUESTIONS[name]
@@ -163,8 +164,8 @@ def main() -> None:
             f"| {name} | {mark.loss:.4f} | {mark.best:.4f} | {mark.regret:.4f} ± {mark.error:.4f}"
             f" | {question.tolerance} | {mark.seconds:.0f} | {'passed' if good else 'failed'} |"
         )
+        print(lines[-1], flush=True)
     table = "\n".join(lines)
-    print(table)
     if args.report is not None:
         args.report.write_text(f"# The exam\n\n{table}\n", encoding="utf-8")
     sys.exit(0 if passed else 1)

@@ -101,7 +101,8 @@ def ngram_baselines(
 def _compressed(
     scored: Scored, tokenizer: Tokenizer, note: Callable[[str], None]
 ) -> list[Baseline]:
-    data = tokenizer.decode_bytes(scored.tokens[1:])
+    ids = scored.tokens[1:]
+    data = tokenizer.decode_bytes(ids[scored.token_bytes[ids] > 0])  # without end-of-text
     cut = data[:MOST_COMPRESSED_BYTES]
     if len(cut) < len(data):
         note(f"xz and zstd read the first {len(cut):,} bytes")

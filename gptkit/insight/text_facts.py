@@ -167,10 +167,11 @@ class _Lines:
 
 def _texts(dataset: Dataset, shown: _Shown) -> Iterator[str]:
     """Yield the text in blocks; characters that two blocks share come whole."""
+    token_bytes = dataset.tokenizer.token_bytes()
     rest = b""
     for start in range(0, shown.length, _BLOCK_TOKENS):
         ids = shown.tokens.window(start, min(_BLOCK_TOKENS, shown.length - start))
-        data = rest + dataset.tokenizer.decode_bytes(ids)
+        data = rest + dataset.tokenizer.decode_bytes(ids[token_bytes[ids] > 0])  # no end-of-text
         cut = len(data) - _unfinished(data)
         yield data[:cut].decode("utf-8", "replace")
         rest = data[cut:]
@@ -199,7 +200,7 @@ def _repeated_documents(shown: _Shown) -> int:
 
 
 def _grams(ids: NDArray[Any], length: int) -> NDArray[np.uint64]:
-    """Return a hash of every stretch of about `length` tokens, a power of two, (N - length + 1,)."""
+    """Return a hash of every stretch of `length` tokens, (N - length + 1,)."""
     with np.errstate(over="ignore"):
         hashes = (ids.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
         reach = 1
@@ -208,6 +209,9 @@ def _grams(ids: NDArray[Any], length: int) -> NDArray[np.uint64]:
             hashes = hashes[:-reach] * np.uint64(0xD6E8FEB86659FD93) + hashes[reach:]
             hashes ^= hashes >> np.uint64(29)
             reach *= 2
+        rest = length - reach
+        if 0 < rest < len(hashes):  # its two halves overlap
+            hashes = hashes[:-rest] * np.uint64(0xD6E8FEB86659FD93) + hashes[rest:]
     return hashes
 
 

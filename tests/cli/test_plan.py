@@ -94,3 +94,30 @@ def test_a_wrong_config_is_refused_before_anything_is_prepared(project, gptkit):
     assert found.code == 2
     assert "did you mean" in found.err
     assert not (project / "data").exists()
+
+
+def test_a_time_proposes_a_run_of_that_time_and_the_command_for_it(project, gptkit):
+    found = gptkit("plan", "my.yaml", "--time", "30s")
+    facts = json.loads(gptkit("plan", "my.yaml", "--time", "30s", "--json").out)
+
+    assert facts["seconds"] == pytest.approx(30, rel=0.1)
+    assert facts["chosen"]
+    command = found.out.splitlines()[-1]
+    assert "gptkit train my.yaml --set training.time_budget=30s" in command
+    assert gptkit("plan", "my.yaml", "--time", "soon").code == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "export"),
+    [
+        ([], "Qwen3ForCausalLM"),
+        (["model.preset=gpt2"], "GPT2LMHeadModel"),
+        (["model.preset=speedrun"], ""),
+        (["model={name: bigram, context_length: 16}"], ""),
+    ],
+)
+def test_a_plan_says_whether_the_model_can_be_exported(plan, settings, export):
+    facts = plan(*settings)
+
+    assert facts["export"] == export
+    assert bool(facts["export_problem"]) == (not export)

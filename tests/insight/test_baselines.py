@@ -54,6 +54,14 @@ def test_each_baseline_is_in_nats_per_token_and_bits_per_byte_of_the_same_text(t
     assert found["unigram"].loss > found["bigram"].loss > found["5-gram"].loss > 0
 
 
+def test_compressors_read_the_text_and_no_special_tokens():
+    tokenizer = make_tokenizer(BPEConfig(vocab_size=300))
+
+    xz = baselines(None, tokens_of(tokenizer, TEXT), tokenizer)[1]
+
+    assert xz.bits_per_byte == pytest.approx(8 * xz_bytes(TEXT.encode()) / len(TEXT.encode()))
+
+
 def test_without_training_text_the_n_grams_are_left_out(tokenizer):
     found = baselines(None, tokens_of(tokenizer, TEXT), tokenizer)
 

@@ -1,16 +1,21 @@
 """What is odd about a text is found in texts that are odd in one way."""
 
+from random import Random
+
 import pytest
 
 from gptkit.data.config import DataConfig
 from gptkit.data.prepare import prepare_dataset
 from gptkit.insight.text_facts import text_facts
 
-LINES = [
-    f"line {i}: the quick brown fox number {i * i} jumps over {i % 13} dogs." for i in range(400)
-]
+WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "lazy", "dogs", "and", "sees", "birds"]
+CHANCE = Random(1)
+LINES = [" ".join(CHANCE.choices(WORDS, k=12)) + "." for _ in range(400)]
 PLAIN = "\n".join(LINES) + "\n"
-CHINESE = "".join(f"第{i}行：春眠不觉晓，处处闻啼鸟，夜来风雨声{i * 7}。\n" for i in range(300))
+CHINESE_LINES = [
+    "".join(CHANCE.choices("春眠不觉晓处处闻啼鸟夜来风雨声", k=20)) for _ in range(300)
+]
+CHINESE = "。\n".join(CHINESE_LINES)
 
 
 @pytest.fixture
@@ -66,7 +71,7 @@ def test_documents_and_lines_that_come_again_are_counted(facts_of):
 
 
 def test_control_characters_are_named(facts_of):
-    facts = facts_of(PLAIN + "a\u200bb\x00c\x07\ufeff" * 3 + PLAIN.upper())
+    facts = facts_of(PLAIN + "a\u200bbc\x07\ufeff" * 3 + PLAIN.upper())
 
     assert facts.controls["U+200B ZERO WIDTH SPACE"] == 3
     assert facts.controls["U+0007 control"] == 3

@@ -15,9 +15,11 @@ from gptkit.config import RunConfig
 from gptkit.data.dataset import Dataset
 from gptkit.data.prepare import prepare_dataset
 from gptkit.data.progress import Progress
+from gptkit.errors import ConfigError
 from gptkit.insight.baselines import MOST_TRAIN_TOKENS, Scored, all_tokens, ngram_baselines
 from gptkit.insight.footprint import Footprint, StepShape, footprint
 from gptkit.insight.size import parameters_by_part
+from gptkit.interchange.architectures import choose_architecture
 from gptkit.model.ladder import MODELS
 from gptkit.recipes.plan.advice import advice
 from gptkit.recipes.plan.trial import Trial, run_trial
@@ -102,6 +104,10 @@ class Plan:
     loss: LossBand | None
     reasons: tuple[str, ...]
     """What `auto` chose, and why."""
+    export: str
+    """The class that others load it by, such as Qwen3ForCausalLM; empty where none holds it."""
+    export_problem: str
+    """Why none does; empty where one does."""
     chosen: tuple[str, ...] = ()
     """What the dial chose, and why."""
     warnings: tuple[str, ...] = field(default=())
@@ -192,6 +198,7 @@ def _put_together(
         seconds = steps * trial.step + evaluations + saves * trial.save
     rate = None if trial is None else tokens_per_step / trial.step
     flops = model.flops_per_token()
+    export, export_problem = _exported_as(config)
     return Plan(
         parameters=parameters_by_part(model),
         flops_per_token=flops,
@@ -209,7 +216,17 @@ def _put_together(
         mfu=None if rate is None or reach is None else rate * flops / reach,
         loss=None if steps is None else _loss_band(dataset, flops * steps * tokens_per_step),
         reasons=runtime.reasons,
+        export=export,
+        export_problem=export_problem,
     )
+
+
+def _exported_as(config: RunConfig) -> tuple[str, str]:
+    """Return the class of transformers that holds the model, or why there is none."""
+    try:
+        return choose_architecture(config.model).class_name, ""
+    except ConfigError as error:
+        return "", str(error).partition("\n")[0]
 
 
 def _steps(limits: Limits, trial: Trial | None, eval_every: int) -> int | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from gptkit.config import find_config, parse_override
+from gptkit.config import Override, find_config, parse_override
 from gptkit.loggers.console import duration
 from gptkit.recipes.journal import TerminalProgress, say
 from gptkit.recipes.plan.plan import Plan, make_plan
@@ -16,19 +17,34 @@ from gptkit.recipes.train.start import check
 from gptkit.runtime.interrupt import Interrupt
 
 
-def run(name: str, settings: Sequence[str], *, as_json: bool) -> None:
+def run(name: str, settings: Sequence[str], *, time: str | None, as_json: bool) -> None:
     """Print what a run of this config will be: size, memory, time, loss, and what could be better.
+
+    time: such as 30m: what is best in that time; keys that the config gives are kept.
 
     Raises: GptkitError.
     """
-    config = load_whole_config(find_config(name), [parse_override(text) for text in settings])
+    overrides = [parse_override(text) for text in settings]
+    if time is not None:
+        overrides += [
+            Override(("training", "time_budget"), time),
+            Override(("training", "max_steps"), None),
+        ]
+    config = load_whole_config(find_config(name), overrides)
     check(config)
     with Interrupt() as interrupt, interrupt.at_once():
         plan = make_plan(config, progress=TerminalProgress(interrupt), note=say)
     if as_json:
         print(json.dumps(_facts(plan), ensure_ascii=False))
-    else:
-        print("\n".join(_lines(plan)))
+        return
+    print("\n".join(_lines(plan)))
+    if time is not None:
+        sets = [*settings, f"training.time_budget={time}", "training.max_steps=null"]
+        print(f"train      gptkit train {shlex.join([name, *_options(sets)])}")
+
+
+def _options(settings: Sequence[str]) -> list[str]:
+    return [word for setting in settings for word in ("--set", setting)]
 
 
 def _facts(plan: Plan) -> dict[str, Any]:
@@ -73,6 +89,7 @@ def _lines(plan: Plan) -> Iterator[str]:
         )
     for choice in plan.chosen:
         yield f"chosen     {choice}"
+    yield f"export     {plan.export or plan.export_problem}"
     yield f"machine    {'; '.join(plan.reasons)}"
     for warning in plan.warnings:
         yield f"better     {warning}"
