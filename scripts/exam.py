@@ -49,7 +49,7 @@ class Question:
 
 QUESTIONS = {
     "markov": Question(Markov(), 0.01, 1200),
-    "dyck": Question(Dyck(), 0.01, 2000),
+    "dyck": Question(Dyck(kinds=2, deepest=4), 0.01, 6000),
     "copy": Question(Copying(), 0.01, 2000),
     "in-context markov": Question(InContextMarkov(), 0.05, 2500),
     "modular addition": Question(ModularAddition(), 0.05, 2000),
