@@ -15,7 +15,13 @@ from gptkit.model.config import ModelConfig
 from gptkit.section import Choices, PathText, PositiveInt, Probability, Section
 
 
-class BigramConfig(Section):
+class _LowerRung(Section):
+    @property
+    def depth(self) -> None:
+        """The dial turns gpt only."""
+
+
+class BigramConfig(_LowerRung):
     """A table: for each token the logits of the next one. V x V numbers and nothing else."""
 
     name: Literal["bigram"] = "bigram"
@@ -40,7 +46,7 @@ class BigramConfig(Section):
         return 0.0
 
 
-class RNNConfig(Section):
+class RNNConfig(_LowerRung):
     """A recurrent network of gated units (GRU): it reads one token after another into a state."""
 
     name: Literal["rnn"] = "rnn"

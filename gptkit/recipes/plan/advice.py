@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from gptkit.config import RunConfig
+from gptkit.model.config import ModelConfig
 from gptkit.tokenizers.config import BPEConfig
 from gptkit.training.optimizer_config import AdamWConfig
 
@@ -87,7 +88,7 @@ def _data(config: RunConfig, plan: Plan) -> Iterator[str]:
 
 def _optimizer(config: RunConfig) -> Iterator[str]:
     optimizer = config.optimizer
-    width = getattr(config.model, "n_embd", None)
+    width = config.model.n_embd if isinstance(config.model, ModelConfig) else None
     if not isinstance(optimizer, AdamWConfig) or width is None:
         return
     best = _BEST_ADAMW * (_AT_WIDTH / width) ** 0.5
