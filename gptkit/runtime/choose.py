@@ -37,7 +37,8 @@ class Workload:
     """What a training run asks of the machine, as far as the choices depend on it."""
 
     n_embd: int
-    dropout: float = 0.0
+    dropout: float | None = 0.0
+    """None: not chosen yet."""
     total_flops: float | None = None
     """Forward and backward, all steps, all ranks; None: not known beforehand."""
     seconds: float | None = None
@@ -144,6 +145,8 @@ def choose_compile(
     seconds = _eager_seconds(device, dtype, workload)
     if seconds is not None and seconds < _COMPILE_PAYS_AFTER_SECONDS:
         obstacle = "the run is short"
+    if seconds is None and device.type == "cpu":
+        obstacle = obstacle or "the run may be short"
     return (False, f"not compiled: {obstacle}") if obstacle else (True, "compiled")
 
 
@@ -156,7 +159,7 @@ def _gpu_obstacle(device: torch.device) -> str:
 
 
 def _cpu_obstacle(workload: Workload) -> str:
-    if workload.dropout > 0:
+    if workload.dropout is None or workload.dropout > 0:
         return "dropout is faster without"
     named = os.environ.get("CXX")
     if not any(shutil.which(name) for name in ([named] if named else _CPP_COMPILERS)):

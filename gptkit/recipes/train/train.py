@@ -120,14 +120,15 @@ def workload(config: RunConfig) -> Workload:
     model, training = config.model, config.training
     per_token = 6 * 12 * model.n_layer * model.n_embd**2
     tokens: float | None = training.max_tokens
-    if "training.max_steps" in open_keys(config):
+    left_open = open_keys(config)
+    if "training.max_steps" in left_open:
         weights = num_weights(model.n_layer, model.n_embd, vocab_size=0)
         tokens = tokens_to_learn_from(weights)
     elif tokens is None and training.max_steps is not None:
         tokens = training.max_steps * training.batch_size * model.context_length
     return Workload(
         n_embd=model.n_embd,
-        dropout=model.dropout,
+        dropout=None if "model.dropout" in left_open else model.dropout,
         total_flops=None if tokens is None else float(per_token * tokens),
         seconds=training.time_budget,
     )
