@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from gptkit.data.config import DataConfig
 from gptkit.loggers.config import LOGGERS
+from gptkit.model.adapter_config import ADAPTERS, NoAdapterConfig
 from gptkit.model.config import ModelConfig
 from gptkit.model.ladder import MODELS
 from gptkit.runtime.config import RuntimeConfig
@@ -26,6 +27,10 @@ class RunConfig(Section):
     data: DataConfig
     model: Annotated[ModelConfig, MODELS] = ModelConfig()
     """Or a smaller rung of the ladder, which has those of its settings that mean something there."""
+    adapter: Annotated[Section, ADAPTERS] = NoAdapterConfig()
+    """Learns in the place of the model's own parameters; needs model.init_from."""
+    freeze: tuple[str, ...] = ()
+    """Parameters that stay as they are, by name or pattern: token_embedding.*, blocks.0.*"""
     optimizer: Annotated[Section, OPTIMIZERS] = AdamWConfig()
     schedule: Annotated[Section, SCHEDULES] = WSDConfig()
     training: TrainingConfig = TrainingConfig()
@@ -37,7 +42,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> RunConfig:
-        problems = list(_schedule_problems(self))
+        problems = [*_schedule_problems(self), *_adapter_problems(self)]
         if problems:
             errors: list[dict[str, Any]] = [
                 {"type": "value_error", "loc": loc, "msg": what, "input": None}
@@ -45,6 +50,16 @@ class RunConfig(Section):
             ]
             raise PydanticCustomError("nested", "nested", {"errors": errors})
         return self
+
+
+def _adapter_problems(config: RunConfig) -> list[tuple[tuple[str, ...], str]]:
+    if isinstance(config.adapter, NoAdapterConfig):
+        return []
+    if config.model.init_from is None:
+        return [(("adapter",), "adapts a finished model: model.init_from must name one")]
+    if config.freeze:
+        return [(("freeze",), "an adapter freezes the whole model already; remove one of the two")]
+    return []
 
 
 def _schedule_problems(config: RunConfig) -> list[tuple[tuple[str, ...], str]]:

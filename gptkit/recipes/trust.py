@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -23,10 +23,12 @@ from gptkit.config.load import validate_config
 from gptkit.config.yaml12 import read_yaml
 from gptkit.errors import CheckpointError, ConfigError
 from gptkit.model import GPT
+from gptkit.model.adapter_config import NoAdapterConfig
 from gptkit.model.cache import KVCache
 from gptkit.model.config import ModelConfig
 from gptkit.model.gpt import Block
 from gptkit.model.ladder import MODELS
+from gptkit.recipes.weights import model_weights
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -66,28 +68,37 @@ def trusted_model(checkpoint: Path, config: RunConfig, vocab_size: int) -> GPT:
 
     Raises: CheckpointError when the weights in the file are not those that the config describes.
     """
+    weights = None if isinstance(config.adapter, NoAdapterConfig) else model_weights(checkpoint)
     if not config.plugins:  # whose code the user trusts; it may need real memory to be built
-        _check_claims(checkpoint, config.model, vocab_size)
+        given = weight_shapes(checkpoint) if weights is None else _shapes_of(weights)
+        _check_claims(checkpoint, config.model, vocab_size, given)
     model: GPT = MODELS.build(config.model, vocab_size)
-    fill(model, checkpoint)
+    put_weights(model, checkpoint, load_weights(checkpoint) if weights is None else weights)
     return model
 
 
-Weights = dict[str, Tensor]
-
-
-def fill(
-    model: nn.Module,
-    checkpoint: Path,
-    adapt: Callable[[Weights], Weights] = lambda weights: weights,
-) -> None:
-    """Give a model the weights of a verified checkpoint; adapt: makes them those of a like model.
+def fill(model: nn.Module, checkpoint: Path) -> None:
+    """Give a model the weights of a verified checkpoint.
 
     Raises: CheckpointError when they do not fit.
     """
-    weights = adapt(load_weights(checkpoint))
-    _compare(checkpoint, _shapes(model), {name: tuple(w.shape) for name, w in weights.items()})
+    put_weights(model, checkpoint, load_weights(checkpoint))
+
+
+def put_weights(model: nn.Module, checkpoint: Path, weights: Mapping[str, Tensor]) -> None:
+    """Give a model weights that come, or mostly come, from a checkpoint.
+
+    Raises: CheckpointError when they do not fit.
+    """
+    check_fit(checkpoint, model.state_dict(), weights)
     model.load_state_dict(weights)
+
+
+def check_fit(
+    checkpoint: Path, expected: Mapping[str, Tensor], given: Mapping[str, Tensor]
+) -> None:
+    """Raise a CheckpointError where names or shapes of weights are not those expected."""
+    _compare(checkpoint, _shapes_of(expected), _shapes_of(given))
 
 
 def _check_plugins(checkpoint: Path, named: object) -> None:
@@ -98,9 +109,8 @@ def _check_plugins(checkpoint: Path, named: object) -> None:
         raise _unreadable(checkpoint, f"the plugin '{foreign[0]}' is not among those it carries")
 
 
-def _check_claims(checkpoint: Path, config: ModelConfig, vocab_size: int) -> None:
-    """Hold a config against the weights file, by means of a model of one block that takes no memory."""
-    given = weight_shapes(checkpoint)
+def _check_claims(checkpoint: Path, config: ModelConfig, vocab_size: int, given: Shapes) -> None:
+    """Hold a config against the weights' shapes, by means of a model of one block that takes no memory."""
     if config.n_layer > len(given):
         raise _misfit(checkpoint, f"{config.n_layer} blocks of {len(given)} tensors")
     try:
@@ -131,7 +141,11 @@ def _check_claims(checkpoint: Path, config: ModelConfig, vocab_size: int) -> Non
 
 
 def _shapes(model: nn.Module) -> Shapes:
-    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    return _shapes_of(model.state_dict())
+
+
+def _shapes_of(weights: Mapping[str, Tensor]) -> Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
 
 
 def _compare(checkpoint: Path, expected: Shapes, given: Shapes) -> None:

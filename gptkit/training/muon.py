@@ -35,7 +35,7 @@ class FusesProjections(Protocol):
 
 
 def hidden_matrices(model: nn.Module) -> dict[Tensor, tuple[int, ...]]:
-    """Return the weights of the linear layers in `model.blocks`, with the rows of each matrix."""
+    """Return what learns of the linear layers in `model.blocks`, with the rows of each matrix."""
     blocks = list(model.get_submodule("blocks").modules())
     fused = {
         layer.weight: tuple(rows)
@@ -43,7 +43,8 @@ def hidden_matrices(model: nn.Module) -> dict[Tensor, tuple[int, ...]]:
         if isinstance(part, FusesProjections)
         for layer, rows in part.fused_projections()
     }
-    weights = [part.weight for part in blocks if isinstance(part, nn.Linear)]
+    linear = [part for part in blocks if isinstance(part, nn.Linear)]
+    weights = [part.weight for part in linear if part.weight.requires_grad]
     return {weight: fused.get(weight, (weight.shape[0],)) for weight in weights}
 
 

@@ -68,7 +68,7 @@ def build_torch(section: OptimizerConfig, model: nn.Module) -> Optimizer:
     """Return the torch.optim class that the section names, with its arguments."""
     arguments = {key: getattr(section, key) for key in type(section).model_fields}
     name, learning_rate = arguments.pop("name"), arguments.pop("learning_rate")
-    groups: Iterable[Any] = model.parameters()
+    groups: Iterable[Any] = [p for p in model.parameters() if p.requires_grad]
     if "weight_decay" in arguments:
         groups = parameter_groups(model, arguments.pop("weight_decay"))
     optimizer = getattr(torch.optim, TORCH_CLASSES[name])(groups, lr=learning_rate, **arguments)
@@ -83,7 +83,7 @@ def parameter_groups(
     decay_embeddings: bool = True,
     without: Collection[Tensor] = (),
 ) -> list[dict[str, Any]]:
-    """Return the parameters in two groups: matrices decay, vectors (norms, biases) do not.
+    """Return the parameters that learn in two groups: matrices decay, vectors (norms, biases) do not.
 
     decay_embeddings: whether the tables of nn.Embedding decay too, a head tied to one included;
     without: parameters to leave out.
@@ -93,7 +93,7 @@ def parameter_groups(
     decayed: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for parameter in model.parameters():
-        if id(parameter) in left_out:
+        if id(parameter) in left_out or not parameter.requires_grad:
             continue
         spared = id(parameter) in tables and not decay_embeddings
         (decayed if parameter.ndim >= 2 and not spared else others).append(parameter)

@@ -28,6 +28,16 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class KeptWeights:
+    """What checkpoints hold of a model whose other weights are in another one's checkpoint."""
+
+    names: frozenset[str]
+    """Of the weights that learn, as in model.state_dict()."""
+    besides: Mapping[str, Tensor]
+    """What the other checkpoint lacks, and no step changes."""
+
+
+@dataclass(frozen=True)
 class TrainingState:
     """What steps change."""
 
@@ -35,6 +45,15 @@ class TrainingState:
     """The model itself, not its replica."""
     optimizer: Optimizer
     scaler: GradScaler
+    kept: KeptWeights | None = None
+    """None: checkpoints hold all weights."""
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """Return the weights that a checkpoint holds, by name; they share memory with the model."""
+        weights: dict[str, Tensor] = self.model.state_dict()
+        if self.kept is None:
+            return weights
+        return {name: weights[name] for name in sorted(self.kept.names)} | {**self.kept.besides}
 
     def snapshot(self, progress: Progress) -> Snapshot:
         """Return a copy of the state after the steps of `progress`.
@@ -42,7 +61,7 @@ class TrainingState:
         Raises: DivergenceError when a weight is not finite, or the optimizer's state holds a NaN.
         """
         tensors, values = optimizer_state(self.optimizer, self.model, self.scaler)
-        weights = self.model.state_dict()
+        weights = self.weights()
         # An infinite moment makes a step of 0; a NaN spreads at the next step.
         if not (_all_finite(weights.values()) and _no_nan(tensors.values())):
             raise DivergenceError(f"step {progress.step}: a weight is not finite any more")
@@ -55,7 +74,7 @@ class TrainingState:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Give weights and optimizer the state that they had."""
-        self.model.load_state_dict(snapshot.weights)
+        self.model.load_state_dict(snapshot.weights, strict=self.kept is None)
         load_optimizer_state(
             self.optimizer,
             self.model,

@@ -13,6 +13,7 @@ from gptkit.checkpoint.writer import BackgroundWriter
 from gptkit.config import RunConfig, dump_config
 from gptkit.data.dataset import Dataset
 from gptkit.model import GPT
+from gptkit.model.lora import merged_in_place
 from gptkit.recipes.journal import Journal
 from gptkit.recipes.train.batches import ScoredBatches
 from gptkit.recipes.writing import excerpt, training_sample
@@ -149,7 +150,7 @@ class Evaluator:
         return evaluation
 
     def _sample(self) -> None:
-        with self.runtime.autocast():
+        with self.runtime.autocast(), merged_in_place(self.model):
             self.last_sample = training_sample(
                 self.model, self.dataset.tokenizer, self.config, self.interrupt
             )

@@ -36,6 +36,8 @@ _FIXED = (
     "data.val_fraction",
     "data.test_fraction",
     "optimizer.name",
+    "adapter.",
+    "freeze",
 )
 # Beginnings and habits of training; the weights fit all the same.
 _FREE_OF_MODEL = ("model.dropout", "model.activation_checkpointing", "model.init_from")
@@ -146,7 +148,7 @@ def changes(config: RunConfig, resumed: Resumed) -> list[str]:
     ]
     if refused:
         raise ConfigError(
-            f"'{resumed.run_dir}' cannot be resumed with another model, optimizer or tokens: "
+            f"'{resumed.run_dir}' cannot be resumed with another model, adapter, optimizer or tokens: "
             + "; ".join(refused)
         )
     return list(different.values())

@@ -18,6 +18,7 @@ from gptkit.recipes.train.beside import Evaluator, Saver
 from gptkit.recipes.train.parts import Parts
 from gptkit.recipes.train.run_folder import RunFolder, claim, open_run_folder
 from gptkit.recipes.train.words import last_words, opening_words, system_words
+from gptkit.recipes.weights import BASE_KEY
 from gptkit.runtime.interrupt import Interrupt
 from gptkit.runtime.runtime import Runtime
 from gptkit.training.config import TrainingConfig
@@ -147,6 +148,7 @@ def _loop(session: Session, replica: nn.Module, beside: Beside) -> Outcome:
 
 
 def _saver(session: Session, config: RunConfig, run_dir: Path) -> Saver:
+    base = session.parts.base_sha256
     return Saver(
         run_dir=run_dir,
         config=config,
@@ -157,6 +159,7 @@ def _saver(session: Session, config: RunConfig, run_dir: Path) -> Saver:
             state={
                 "data_identity": session.dataset.identity,
                 "world_size": session.runtime.world_size,
+                **({} if base is None else {BASE_KEY: base}),
             },
             plugins=session.plugins,
         ),

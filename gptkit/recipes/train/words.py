@@ -28,7 +28,7 @@ def opening_words(
     lines = [
         f"data     {splits['train'].tokens:,} tokens train{held_out};"
         f" vocabulary {dataset.tokenizer.vocab_size:,}; in {dataset.folder}",
-        f"model    {_millions(parts.model.num_parameters())} parameters,"
+        f"model    {_millions(parts.model.num_parameters())} parameters{_learning(parts)},"
         f" {parts.model.flops_per_token() / 1e6:,.1f} MFLOP per token",
         f"run      {run_dir}: {_length(parts, batch)} of {batch} x {length} tokens",
     ]
@@ -91,6 +91,13 @@ def _next_words(run_dir: Path, again: str | None, step: int, plugins: bool, is_c
             f"  gptkit train {config} --extend-to {2 * step}",
         )
     )
+
+
+def _learning(parts: Parts) -> str:
+    learning = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
+    if learning == parts.model.num_parameters():
+        return ""
+    return f", of which {learning:,} learn"
 
 
 def _length(parts: Parts, batch_size: int) -> str:
