@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "training": {"data", "runtime"},
     "insight": {"data", "model", "runtime", "tokenizers", "training"},
     "generation": {"model", "tokenizers"},
-    "interchange": {"model", "tokenizers"},
+    "interchange": {"chat", "model", "tokenizers"},
     "data": {"chat", "tokenizers"},
     "chat": {"tokenizers"},
     "runtime": set(),

@@ -209,4 +209,8 @@ def _add_tokenizer(writer: Any, keys: TokenizerKeys) -> None:
     if keys.end_of_text is not None:
         writer.add_bos_token_id(keys.end_of_text)
         writer.add_eos_token_id(keys.end_of_text)
+    if keys.chat_template is not None:
+        writer.add_chat_template(keys.chat_template)
+    if keys.end_of_turn is not None:
+        writer.add_eot_token_id(keys.end_of_turn)
     writer.add_add_bos_token(False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gptkit.errors import ConfigError
+from gptkit.interchange.chat import stop_ids
 from gptkit.interchange.tokenizer_json import merges, printable, vocabulary
 from gptkit.tokenizers.base import Tokenizer
 from gptkit.tokenizers.bpe import BPETokenizer
@@ -38,6 +39,9 @@ class TokenizerKeys:
     types: list[int]
     merges: list[str]
     end_of_text: int | None
+    chat_template: str | None = None
+    end_of_turn: int | None = None
+    """What ends an answer; llama.cpp stops there."""
 
 
 def num_tokens(tokenizer: Tokenizer) -> int:
@@ -57,6 +61,7 @@ def tokenizer_keys(tokenizer: Tokenizer) -> TokenizerKeys:
         return _characters(tokenizer)
     assert isinstance(tokenizer, BPETokenizer)
     count = num_tokens(tokenizer)
+    chat = tokenizer.chat
     types = [_UNUSED if token is None else _NORMAL for token in tokenizer.tokens[:count]]
     for token in tokenizer.special_tokens.values():
         types[token] = _CONTROL
@@ -67,6 +72,8 @@ def tokenizer_keys(tokenizer: Tokenizer) -> TokenizerKeys:
         types=types,
         merges=[f"{printable(a)} {printable(b)}" for a, b in merges(tokenizer.tokens)],
         end_of_text=tokenizer.end_of_text,
+        chat_template=None if chat is None else chat.template,
+        end_of_turn=None if chat is None else next(iter(stop_ids(tokenizer)), None),
     )
 
 

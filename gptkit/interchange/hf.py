@@ -21,6 +21,7 @@ from torch import Tensor
 
 from gptkit.errors import ConfigError, GptkitError
 from gptkit.interchange.architectures import choose_architecture
+from gptkit.interchange.chat import stop_ids
 from gptkit.interchange.hf_config import from_hf_config, generation_config, to_hf_config
 from gptkit.interchange.parameters import slots, to_ours, to_theirs
 from gptkit.interchange.tokenizer_import import read_json, read_tokenizer
@@ -83,7 +84,7 @@ def write_folder(
         CONFIG: to_hf_config(
             architecture, config, tokenizer.vocab_size, end_of_text=end, dtype=dtype
         ),
-        "generation_config.json": generation_config(end),
+        "generation_config.json": generation_config(end, stop_ids(tokenizer)),
         "tokenizer.json": to_tokenizer_json(tokenizer),
         "tokenizer_config.json": to_tokenizer_config(tokenizer, config.context_length),
     }

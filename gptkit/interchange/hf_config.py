@@ -6,7 +6,7 @@ stands there in both of its spellings, `head_dim` and the epsilon too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -59,10 +59,11 @@ def to_hf_config(
     return shared | specific(architecture, config, vocab_size)
 
 
-def generation_config(end_of_text: int | None) -> dict[str, Any]:
-    """Return generation_config.json: `generate` stops where documents end."""
+def generation_config(end_of_text: int | None, stop_ids: Sequence[int] = ()) -> dict[str, Any]:
+    """Return generation_config.json: `generate` stops where documents end; stop_ids: and answers."""
     names = ("bos_token_id", "eos_token_id", "pad_token_id")
-    return {"_from_model_config": True} | dict.fromkeys(names, end_of_text)
+    config: dict[str, Any] = {"_from_model_config": True} | dict.fromkeys(names, end_of_text)
+    return config | ({"eos_token_id": list(stop_ids)} if len(stop_ids) > 1 else {})
 
 
 def from_hf_config(data: Mapping[str, Any]) -> tuple[Architecture, ModelConfig, int]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gptkit.errors import ConfigError
 from gptkit.interchange.architectures import choose_architecture, setting
+from gptkit.interchange.chat import chat_format
 from gptkit.interchange.hf import config_of, read_folder
 from gptkit.interchange.probes import probe_texts, probe_tokens
 from gptkit.interchange.proof import (
@@ -63,6 +64,9 @@ def with_transformers(folder: Path, model: GPT, tokenizer: Tokenizer) -> list[Co
     transformers = import_module("transformers")
     name = f"transformers {transformers.__version__}"
     texts = probe_texts(tokenizer)
+    # A model that chats leaves special text to transformers; here it is told to take it for text.
+    chats = chat_format(tokenizer) is not None
+    as_text = {"add_special_tokens": False} | ({"split_special_tokens": True} if chats else {})
     with _quiet():
         loaded, info = load_with_transformers(folder)
         their_tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
@@ -70,7 +74,7 @@ def with_transformers(folder: Path, model: GPT, tokenizer: Tokenizer) -> list[Co
             f"{name}: tokenizer",
             texts,
             tokenizer.encode,
-            lambda text: their_tokenizer(text, add_special_tokens=False)["input_ids"],
+            lambda text: their_tokenizer(text, **as_text)["input_ids"],
         )
     # A tuple for each tensor: a name, or a name and two shapes.
     wrong = sum(len(found) for key, found in info.items() if key.endswith("_keys"))
@@ -79,7 +83,12 @@ def with_transformers(folder: Path, model: GPT, tokenizer: Tokenizer) -> list[Co
         Comparison(f"{name}: keys missing or unexpected", f"{class_name}", wrong, 0),
         _same_logits(name, model, loaded),
         same_tokens,
-        compare_texts("tokenizers: tokenizer.json", texts, tokenizer.encode, _tokenizers(folder)),
+        compare_texts(
+            "tokenizers: tokenizer.json",
+            texts,
+            tokenizer.encode,
+            _tokenizers(folder, special_text=not chats),
+        ),
     ]
 
 

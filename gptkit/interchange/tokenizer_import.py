@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gptkit.errors import ConfigError
+from gptkit.interchange.chat import with_template
 from gptkit.interchange.probes import probe_texts
 from gptkit.interchange.tokenizer_json import CHARACTER, byte_characters
 from gptkit.tokenizers.base import END_OF_TEXT, Tokenizer
@@ -49,7 +50,8 @@ def read_tokenizer(
     try:
         kind = data["model"]["type"]
         if kind == "BPE":
-            return _without_loss(_byte_level(data, vocab_size, end_of_text, warn))
+            tokenizer = _without_loss(_byte_level(data, vocab_size, end_of_text, warn))
+            return with_template(tokenizer, folder)
         if kind == "WordLevel":
             return _characters(data, vocab_size)
         raise ConfigError(f"a {kind} model; gptkit has byte-level BPE and characters")

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from gptkit.interchange.chat import added_tokens, chat_format
 from gptkit.tokenizers.base import Tokenizer
 from gptkit.tokenizers.bpe import BPETokenizer
 from gptkit.tokenizers.char import CharTokenizer
@@ -91,7 +92,7 @@ def to_tokenizer_json(tokenizer: Tokenizer) -> dict[str, Any]:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [],
+        "added_tokens": added_tokens(tokenizer),
         "normalizer": None,
         "post_processor": None,
         **parts(tokenizer),
@@ -102,15 +103,19 @@ def to_tokenizer_config(tokenizer: Tokenizer, context_length: int) -> dict[str, 
     """Return tokenizer_config.json.
 
     The class is named: transformers 5 would put a pre-tokenizer of its own in the place of ours for a
-    model_type that it knows. split_special_tokens: special text in a user's input stays text.
+    model_type that it knows. split_special_tokens: special text in a user's input stays text, but for
+    a model that chats: transformers renders a template as text and has to find its tokens there.
     """
     end = end_of_text_name(tokenizer)
     special = {} if end is None else dict.fromkeys(("bos_token", "eos_token", "pad_token"), end)
+    chat = chat_format(tokenizer)
+    if chat is not None:
+        special |= {**chat.names, "chat_template": chat.template}
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": context_length,
         "clean_up_tokenization_spaces": False,
-        "split_special_tokens": True,
+        "split_special_tokens": chat is None,
         **special,
     }
 

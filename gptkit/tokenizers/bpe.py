@@ -160,16 +160,23 @@ class BPETokenizer:
             chat=_chat_from_json(data["chat"], special) if "chat" in data else None,
         )
 
-    def with_chat(self, template: str, special_tokens: Sequence[str] = ()) -> BPETokenizer:
+    def with_chat(
+        self,
+        template: str,
+        special_tokens: Sequence[str] = (),
+        *,
+        names: Mapping[str, str] | None = None,
+    ) -> BPETokenizer:
         """Return this tokenizer with a chat template, and with the special tokens that it lacks.
 
-        New ones get the ids that follow. bos_token and eos_token stay what they were, or become
-        the token between documents.
+        New ones get the ids that follow. names: what the template means by bos_token and eos_token;
+        None: what it meant before, or the token between documents.
         """
         new = [name for name in dict.fromkeys(special_tokens) if name not in self.special_tokens]
         ids = {name: self.vocab_size + i for i, name in enumerate(new)}
-        names = dict(self.chat.names) if self.chat is not None else {}
-        if not names and self.end_of_text is not None:
+        if names is None and self.chat is not None:
+            names = self.chat.names
+        elif names is None and self.end_of_text is not None:
             names = dict.fromkeys(("bos_token", "eos_token"), self._end_of_text)
         return BPETokenizer(
             [*self.tokens, *[None] * len(new)],
@@ -177,7 +184,7 @@ class BPETokenizer:
             special_tokens={**self.special_tokens, **ids},
             encoding_name=self.encoding_name,
             end_of_text=self._end_of_text,
-            chat=ChatFormat(template, names),
+            chat=ChatFormat(template, dict(names or {})),
         )
 
     def extends(self, other: object) -> bool:
