@@ -38,6 +38,9 @@ def chat(
     allow_plugins: AllowPlugins = False,
 ) -> None:
     """Talk to a model that was taught to answer (gptkit finetune); a line is a turn."""
+    from gptkit.runtime.process import use_large_pages
+
+    use_large_pages()
     from gptkit.recipes.chat import run_chat
 
     run_chat(
