@@ -8,9 +8,9 @@ It is what counting pairs gives, learned by gradients; a model that is worse mak
 from __future__ import annotations
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
-from gptkit.model.init import fill_normal
+from gptkit.model.init import empty_embedding, fill_normal
 from gptkit.model.ladder import BigramConfig
 from gptkit.model.rung import Rung, StateCache
 
@@ -22,7 +22,7 @@ class Bigram(Rung):
 
     def __init__(self, config: BigramConfig, vocab_size: int) -> None:
         super().__init__(config, vocab_size)
-        self.token_embedding = nn.Embedding(vocab_size, vocab_size)
+        self.token_embedding = empty_embedding(vocab_size, vocab_size)
 
     def hidden(
         self, tokens: Tensor, cache: StateCache | None = None, documents: Tensor | None = None

@@ -44,7 +44,7 @@ class KVCache:
     ) -> None:
         shape = (batch_size, n_kv_head, max_length, head_dim)
         self.keys = torch.empty(shape, dtype=dtype, device=device)
-        self.values = torch.empty_like(self.keys)
+        self.values = torch.empty(shape, dtype=dtype, device=device)
         self.length = 0
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

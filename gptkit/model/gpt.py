@@ -23,7 +23,7 @@ from gptkit.model.attention import Attention
 from gptkit.model.cache import Cache, LayerCache, RecentTokens
 from gptkit.model.config import ATTENTIONS, MLPS, POSITIONS, ModelConfig
 from gptkit.model.dropout import Dropout
-from gptkit.model.init import init_weights
+from gptkit.model.init import empty_embedding, init_weights
 from gptkit.model.lookback import LookBack, tokens_read
 from gptkit.model.norm import build_norm
 from gptkit.model.positions import Positions, Rotation
@@ -68,7 +68,7 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         self.vocab_size = vocab_size
-        self.token_embedding = nn.Embedding(vocab_size, config.n_embd)
+        self.token_embedding = empty_embedding(vocab_size, config.n_embd)
         if config.embedding_window > 1:
             self.look_back = LookBack(config)
         self.positions = POSITIONS.build(config.positions, config)

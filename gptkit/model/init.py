@@ -60,6 +60,15 @@ def head_std(config: ModelConfig) -> float:
     return 0.02 if config.init == "gpt2" else 1 / config.n_embd
 
 
+def empty_embedding(rows: int, width: int) -> nn.Embedding:
+    """Return an embedding whose numbers are yet to be filled in.
+
+    torch would draw them, which on the meta device imports its compiler: a second and a half.
+    """
+    table = torch.empty(rows, width)
+    return nn.Embedding(rows, width, _weight=table)
+
+
 @torch.no_grad()
 def init_weights(model: nn.Module, config: ModelConfig, *, seed: int) -> None:
     """Fill all parameters of `model` from `seed`: the same weights on any device and in any dtype.

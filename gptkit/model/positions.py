@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from gptkit.model.config import ModelConfig, RotaryConfig
-from gptkit.model.init import embedding_std
+from gptkit.model.init import embedding_std, empty_embedding
 from gptkit.section import Section
 
 
@@ -58,7 +58,7 @@ class LearnedPositions(NoPositions):
 
     def __init__(self, section: Section, config: ModelConfig) -> None:
         super().__init__(section, config)
-        self.embedding = nn.Embedding(config.context_length, config.n_embd)
+        self.embedding = empty_embedding(config.context_length, config.n_embd)
 
     def embed(self, x: Tensor, positions: Tensor) -> Tensor:
         vectors: Tensor = self.embedding(positions)
@@ -78,7 +78,7 @@ class SinusoidalPositions(NoPositions):
         compute = partial(
             sinusoid_table, config.context_length, config.n_embd, scale=embedding_std(config)
         )
-        self.sinusoids = FixedTable(compute)
+        self.sinusoids = FixedTable(compute, config.context_length, config.n_embd)
 
     def embed(self, x: Tensor, positions: Tensor) -> Tensor:
         vectors: Tensor = self.sinusoids(positions)
@@ -95,7 +95,7 @@ class RotaryPositions(NoPositions):
         super().__init__(section, config)
         head_dim = getattr(config.attention, "head_dim", None) or config.head_dim
         compute = partial(rotary_table, config.context_length, head_dim, theta=section.theta)
-        self.angles = FixedTable(compute)
+        self.angles = FixedTable(compute, config.context_length, 2, head_dim)
 
     def rotation(self, positions: Tensor) -> Rotation:
         cos, sin = self.angles(positions).unsqueeze(-3).unbind(-2)
@@ -160,10 +160,11 @@ class FixedTable(nn.Module):
 
     rows: Tensor
 
-    def __init__(self, compute: Callable[[], Tensor]) -> None:
+    def __init__(self, compute: Callable[[], Tensor], *shape: int) -> None:
+        """compute: returns the table, of that shape."""
         super().__init__()
-        self._compute = compute
-        self.register_buffer("rows", compute(), persistent=False)
+        self._compute, self._shape = compute, shape
+        self.register_buffer("rows", self._table(), persistent=False)
 
     def forward(self, positions: Tensor) -> Tensor:
         """positions: (...) int64 -> (..., width of a row)."""
@@ -172,5 +173,11 @@ class FixedTable(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         with self.rows.device:
-            self.rows = self._compute()
+            self.rows = self._table()
         return self
+
+    def _table(self) -> Tensor:
+        # Arithmetic on the meta device imports torch's compiler: a second for nothing.
+        if torch.get_default_device().type == "meta":
+            return torch.empty(self._shape)
+        return self._compute()

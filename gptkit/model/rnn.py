@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from gptkit.model.dropout import Dropout
-from gptkit.model.init import fill_normal
+from gptkit.model.init import empty_embedding, fill_normal
 from gptkit.model.ladder import RNNConfig
 from gptkit.model.rung import Rung, StateCache
 
@@ -30,7 +30,7 @@ class RNN(Rung):
     def __init__(self, config: RNNConfig, vocab_size: int) -> None:
         super().__init__(config, vocab_size)
         width = config.n_embd
-        self.token_embedding = nn.Embedding(vocab_size, width)
+        self.token_embedding = empty_embedding(vocab_size, width)
         self.dropout = Dropout(config.dropout)
         self.recurrence = nn.GRU(width, width, num_layers=config.n_layer, batch_first=True)
         self.lm_head = nn.Linear(width, vocab_size, bias=False)

@@ -243,6 +243,19 @@ def test_a_run_that_compiles_nothing_does_not_import_the_compiler(project):
         subprocess.run([sys.executable, "-c", code.format(optimizer)], check=True)
 
 
+def test_a_model_is_loaded_without_the_compiler(project, gptkit):
+    gptkit("train", "my.yaml")
+    code = (
+        "import sys; sys.argv = ['gptkit', 'sample', '--max-new-tokens', '3']\n"
+        "from gptkit.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'torch' in sys.modules and 'torch._dynamo' not in sys.modules"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_prepare_says_what_and_where_and_clear_removes_it(project, gptkit):
     prepared = gptkit("prepare", "my.yaml")
     cleared = gptkit("prepare", "--clear")
