@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from gptkit.cli.options import AllowPlugins, Checkpoint, Run
+from gptkit.cli.options import (
+    AllowPlugins,
+    Checkpoint,
+    Run,
+    Temperature,
+    TopK,
+    TopP,
+    WritingDType,
+)
 
 
 def chat(
@@ -17,23 +25,11 @@ def chat(
     max_new_tokens: Annotated[
         int, typer.Option(min=1, metavar="N", help="Tokens of an answer at most.")
     ] = 512,
-    temperature: Annotated[
-        float, typer.Option(min=0.0, help="0: always the likeliest token; 1: as learned.")
-    ] = 0.8,
-    top_k: Annotated[
-        int | None, typer.Option(min=0, help="Only the K likeliest tokens; 0: all.")
-    ] = None,
-    top_p: Annotated[
-        float | None, typer.Option(help="Only the likeliest tokens that hold this probability.")
-    ] = None,
+    temperature: Temperature = 0.8,
+    top_k: TopK = None,
+    top_p: TopP = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same answers.")] = 1337,
-    dtype: Annotated[
-        Literal["auto", "float32", "bfloat16", "int8"],
-        typer.Option(
-            metavar="auto|float32|bfloat16|int8",
-            help="Precision; int8: weights of 8 bits, fastest on CPUs, a little less exact.",
-        ),
-    ] = "auto",
+    dtype: WritingDType = "auto",
     checkpoint: Checkpoint = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -46,6 +46,20 @@ Run = Annotated[
 Checkpoint = Annotated[
     str | None,
     typer.Option(metavar="best|last|STEP", help="Which checkpoint of a run folder (best)."),
+]
+Temperature = Annotated[
+    float, typer.Option(min=0.0, help="0: always the likeliest token; 1: as learned.")
+]
+TopK = Annotated[int | None, typer.Option(min=0, help="Only the K likeliest tokens; 0: all.")]
+TopP = Annotated[
+    float | None, typer.Option(help="Only the likeliest tokens that hold this probability.")
+]
+WritingDType = Annotated[
+    Literal["auto", "float32", "bfloat16", "int8"],
+    typer.Option(
+        metavar="auto|float32|bfloat16|int8",
+        help="Precision; int8: weights of 8 bits, fastest on CPUs, a little less exact.",
+    ),
 ]
 AllowPlugins = Annotated[
     bool,

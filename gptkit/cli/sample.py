@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from gptkit.cli.options import AllowPlugins, Checkpoint, Json, Run
+from gptkit.cli.options import (
+    AllowPlugins,
+    Checkpoint,
+    Json,
+    Run,
+    Temperature,
+    TopK,
+    TopP,
+    WritingDType,
+)
 
 
 def sample(
@@ -32,15 +41,9 @@ def sample(
     max_new_tokens: Annotated[
         int, typer.Option(min=1, metavar="N", help="Tokens of a sample.")
     ] = 200,
-    temperature: Annotated[
-        float, typer.Option(min=0.0, help="0: always the likeliest token; 1: as learned.")
-    ] = 0.8,
-    top_k: Annotated[
-        int | None, typer.Option(min=0, help="Only the K likeliest tokens; 0: all.")
-    ] = None,
-    top_p: Annotated[
-        float | None, typer.Option(help="Only the likeliest tokens that hold this probability.")
-    ] = None,
+    temperature: Temperature = 0.8,
+    top_k: TopK = None,
+    top_p: TopP = None,
     min_p: Annotated[
         float | None, typer.Option(help="Only tokens at least this likely, next to the likeliest.")
     ] = None,
@@ -75,13 +78,7 @@ def sample(
     interactive: Annotated[
         bool, typer.Option("--interactive", help="Ask for prompts until Ctrl-D.")
     ] = False,
-    dtype: Annotated[
-        Literal["auto", "float32", "bfloat16", "int8"],
-        typer.Option(
-            metavar="auto|float32|bfloat16|int8",
-            help="Precision; int8: weights of 8 bits, fastest on CPUs, a little less exact.",
-        ),
-    ] = "auto",
+    dtype: WritingDType = "auto",
     checkpoint: Checkpoint = None,
     allow_plugins: AllowPlugins = False,
 ) -> None:
