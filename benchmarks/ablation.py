@@ -48,10 +48,9 @@ MODEL: dict[str, Settings] = {
     "softcap 15": {"model.logit_softcap": 15.0},
     "QK-norm": {"model.attention": {"qk_norm": True}},
     "no QK-norm": {"model.attention": {"qk_norm": False}},
-    "residual outputs not 0 at first": {"model.init": "scaled"},
     "embedding and head tied": {"model.tie_embeddings": True},
     "GELU": {"model.mlp": {"name": "gelu"}},
-    "SwiGLU": {"model.mlp": {"name": "swiglu"}},
+    "ReLU squared": {"model.mlp": {"name": "relu2"}},
     "learned positions": {"model.positions": {"name": "learned"}},
     "attention window 16": {"model.attention.window": 16},
 }

@@ -147,15 +147,15 @@ PRESETS: dict[str, dict[str, Any]] = {
         "init": "gpt2",
     },
     "speedrun": {
-        "attention": {"name": "multi_head", "qk_norm": True},
+        "attention": {"name": "multi_head", "qk_norm": False},
         "positions": {"name": "rotary"},
-        "mlp": {"name": "relu2"},
+        "mlp": {"name": "swiglu"},
         "norm": "rms_norm",
         "bias": False,
         "tie_embeddings": False,
         "embedding_window": 4,
         "ngram_rows": 4096,
-        "init": "zero_residual",
+        "init": "scaled",
     },
 }
 """What each preset sets; a key that the user gives wins."""
@@ -200,9 +200,9 @@ class ModelConfig(Section):
     mlp: Annotated[Section, MLPS] = SwiGLUConfig()
     logit_softcap: PositiveFloat | None = None
     """c: logits become c * tanh(logits / c); null: as they are."""
-    init: Literal["gpt2", "scaled", "zero_residual"] = "scaled"
+    init: Literal["gpt2", "scaled"] = "scaled"
     """gpt2: N(0, 0.02), residual outputs / sqrt(2 n_layer); scaled: N(0, 1/sqrt(fan_in)), same
-    residual rule; zero_residual: scaled, residual outputs 0."""
+    residual rule."""
     activation_checkpointing: Flag = False
     """Recompute each block in the backward pass: less memory, about a third more time."""
     init_from: PathText | None = None

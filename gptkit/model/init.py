@@ -1,21 +1,20 @@
 """First weights, by the role that each tensor plays. Biases start at 0, norms at 1.
 
-    role                  gpt2                     scaled                     zero_residual
-    linear                0.02                     1 / sqrt(fan_in)           1 / sqrt(fan_in)
-    residual projection   0.02 / sqrt(2 n_layer)   linear / sqrt(2 n_layer)   0
-    embedding             0.02                     1                          1
-    untied head           0.02                     1 / n_embd                 1 / n_embd
-    tied embedding        0.02                     0.5 / sqrt(n_embd)         2 / n_embd
+    role                  gpt2                     scaled
+    linear                0.02                     1 / sqrt(fan_in)
+    residual projection   0.02 / sqrt(2 n_layer)   linear / sqrt(2 n_layer)
+    embedding             0.02                     1
+    untied head           0.02                     1 / n_embd
+    tied embedding        0.02                     0.5 / sqrt(n_embd)
 
 The numbers are standard deviations of a normal distribution. A residual projection is a linear
 layer that writes to the residual stream; 2 n_layer of them add up there.
 
 A head starts small because logits near 0 mean a loss near ln V, the best guess of a model that
 knows nothing. A tied one has a second reason: a hidden vector still resembles the embedding of the
-token just read, and a large product of the two would predict that token again. It is largest where
-residual projections are 0.
+token just read, and a large product of the two would predict that token again.
 
-Reference: GPT-2, Radford et al. 2019, section 2.3; zero projections as in Fixup, arXiv:1901.09321.
+Reference: GPT-2, Radford et al. 2019, section 2.3.
 """
 
 from __future__ import annotations
@@ -43,17 +42,13 @@ def linear_std(config: ModelConfig, fan_in: int) -> float:
 
 
 def residual_std(config: ModelConfig, fan_in: int) -> float:
-    if config.init == "zero_residual":
-        return 0.0
     return linear_std(config, fan_in) / math.sqrt(2 * config.n_layer)
 
 
 def embedding_std(config: ModelConfig) -> float:
     if config.init == "gpt2":
         return 0.02
-    if not config.tie_embeddings:
-        return 1.0
-    return 2 / config.n_embd if config.init == "zero_residual" else 0.5 / math.sqrt(config.n_embd)
+    return 0.5 / math.sqrt(config.n_embd) if config.tie_embeddings else 1.0
 
 
 def head_std(config: ModelConfig) -> float:

@@ -43,7 +43,7 @@ VARIANTS = {
     "sinusoidal": {"positions": {"name": "sinusoidal"}},
     "no positions": {"positions": {"name": "none"}},
     "tiny context": {"context_length": 2},
-    "zero residual": {"init": "zero_residual", "dropout": 0.5},
+    "dropout": {"dropout": 0.5},
     "recomputed": {"activation_checkpointing": True, "logit_softcap": 5.0},
 }
 

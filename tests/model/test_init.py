@@ -63,7 +63,6 @@ def test_the_first_loss_is_near_that_of_knowing_nothing(
     [
         ("gpt2", 0.02, 0.02 / math.sqrt(2 * 3)),
         ("scaled", 1 / math.sqrt(256), 1 / math.sqrt(256) / math.sqrt(2 * 3)),
-        ("zero_residual", 1 / math.sqrt(256), 0.0),
     ],
 )
 def test_linear_layers_are_scaled_by_their_role(init: str, linear: float, residual: float) -> None:
