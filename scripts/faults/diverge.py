@@ -70,6 +70,7 @@ def _project(trial: Trial, mode: str) -> Project:
         "max_steps": _MAX_STEPS,
         "seed": trial.rng.randrange(10_000),
         "on_divergence": mode,
+        "preflight": False,  # it would find the trouble in its own questions
         "max_rollbacks": 10,  # skipped windows bring the next round of them, and the trouble, nearer
     }
     return Project(text=text, training=training, sections={"plugins": [_PLUGIN]})

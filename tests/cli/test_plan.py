@@ -52,7 +52,7 @@ def test_the_lines_name_every_part(project, gptkit):
 def test_a_time_budget_is_turned_into_steps(plan):
     facts = plan("training={time_budget: 20s, batch_size: 4, sample_tokens: 0}")
 
-    assert facts["steps"] == pytest.approx(20 / facts["step_seconds"], rel=0.3)
+    assert 5 < facts["steps"] * facts["step_seconds"] <= 20  # evaluations and saves take the rest
     assert facts["seconds"] == pytest.approx(20, rel=0.1)
 
 

@@ -191,10 +191,10 @@ def _put_together(
     steps = _steps(limits, trial, training.eval_every)
     seconds = evaluations = None
     if trial is not None and steps is not None:
-        evaluations, saves = (
-            _times(steps, every) for every in (training.eval_every, training.save_every)
-        )
-        evaluations *= trial.evaluation + trial.sample
+        saves = _times(
+            steps, min(training.save_every, training.eval_every)
+        )  # as evaluated, so saved
+        evaluations = _times(steps, training.eval_every) * (trial.evaluation + trial.sample)
         seconds = steps * trial.step + evaluations + saves * trial.save
     rate = None if trial is None else tokens_per_step / trial.step
     flops = model.flops_per_token()
