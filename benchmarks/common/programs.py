@@ -123,8 +123,9 @@ def _gptkit(program: Program, shape: Shape, device: str) -> Step:
     if place.type == "cuda":
         torch.set_float32_matmul_precision("high")
     asked = RuntimeConfig(device=device, dtype=program.dtype, compile=program.compiled)
-    # A run of no stated length: long enough for a compiler.
-    settings, _ = choose(asked, place, Workload(config.n_embd, shape.dropout))
+    # What `auto` means in a run that is long enough for a compiler.
+    hour = Workload(config.n_embd, shape.dropout, seconds=3600.0)
+    settings, _ = choose(asked, place, hour)
     runtime = Runtime(place, settings)
     model = GPT(config, shape.vocab_size)
     model.init_weights(1)

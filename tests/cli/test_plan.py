@@ -50,11 +50,13 @@ def test_the_lines_name_every_part(project, gptkit):
 
 
 def test_a_time_budget_is_turned_into_steps(plan):
-    """Not more than fit into it; a small text may end the run before (docs/dial.md)."""
-    facts = plan("training={time_budget: 20s, batch_size: 4, sample_tokens: 0}")
+    # Without a limit of its own, the dial would end a run on so small a text before its time.
+    facts = plan(
+        "training={time_budget: 20s, batch_size: 4, sample_tokens: 0, max_steps: 100000000}"
+    )
 
-    assert 5 < facts["steps"] * facts["step_seconds"] <= 20
-    assert 5 < facts["seconds"] <= 22
+    assert 5 < facts["steps"] * facts["step_seconds"] <= 20  # evaluations and saves take the rest
+    assert facts["seconds"] == pytest.approx(20, rel=0.1)
 
 
 @pytest.mark.parametrize(
