@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from gptkit.interchange import llama_child
+from gptkit.interchange.extras import why_missing
 from gptkit.interchange.gguf import gguf_architecture, gguf_tensors, require_gguf
 from gptkit.interchange.gguf_tokenizer import num_tokens
 from gptkit.interchange.probes import probe_texts, probe_tokens
@@ -61,11 +61,11 @@ def read_back(path: Path, model: GPT, tokenizer: Tokenizer) -> list[Comparison]:
 def with_llama_cpp(
     path: Path, model: GPT, tokenizer: Tokenizer, *, tolerance: float
 ) -> list[Comparison] | None:
-    """Compare a file with what llama.cpp makes of it; None where xllamacpp is not installed.
+    """Compare a file with what llama.cpp makes of it; None where xllamacpp cannot be used.
 
     model: with the weights as the file's number format holds them, in float32.
     """
-    if find_spec("xllamacpp") is None:
+    if why_missing("xllamacpp", apart=True) is not None:
         return None
     name = f"llama.cpp (xllamacpp {version('xllamacpp')})"
     texts = probe_texts(tokenizer)

@@ -2,24 +2,16 @@
 
 import pytest
 
+from gptkit.interchange import extras
 from gptkit.interchange import gguf as gguf_room
-from gptkit.interchange import gguf_proof
 from tests.cli.conftest import CONFIG
 from tests.interchange import mistakes
 
 pytest.importorskip("gguf", reason="GGUF is written with the package gguf (gptkit[gguf])")
 llama_cpp = pytest.mark.skipif(
-    gguf_proof.find_spec("xllamacpp") is None,
+    extras.find_spec("xllamacpp") is None,
     reason="llama.cpp comes with the package xllamacpp (gptkit[llama])",
 )
-
-
-@pytest.fixture
-def trained(project, gptkit):
-    """A char model of Qwen3's shape after one step."""
-    (project / "my.yaml").write_text(CONFIG.replace("max_steps: 6", "max_steps: 1"), "utf-8")
-    assert gptkit("train", "my.yaml").code == 0
-    return project
 
 
 @pytest.fixture
@@ -51,7 +43,7 @@ def test_what_is_quantised_is_proved_in_float32_first(trained, gptkit):
 
 
 def test_without_llama_cpp_a_warning_says_what_was_not_proved(trained, gptkit, monkeypatch):
-    monkeypatch.setattr(gguf_proof, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
 
     result = gptkit("export", "gguf", "--out", "m.gguf")
 

@@ -1,9 +1,13 @@
 """gptkit export onnx, as a user calls it."""
 
-import pytest
+from copy import deepcopy
 
+import pytest
+from torch import nn
+
+from gptkit.interchange import extras
 from gptkit.interchange import onnx as onnx_room
-from gptkit.interchange import onnx_proof
+from gptkit.model import GPT, ModelConfig
 from tests.cli.conftest import CONFIG
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
@@ -40,8 +44,46 @@ def test_a_wrong_graph_is_not_kept(trained, gptkit, monkeypatch):
     assert not (trained / "new").exists()
 
 
+def lose_qk_norm(model):
+    for block in model.blocks:
+        block.attention.q_norm = nn.Identity()
+
+
+def lose_theta(model):
+    theta = {"positions": {"name": "rotary", "theta": 500.0}}
+    config = ModelConfig.model_validate(model.config.model_dump() | theta)
+    model.positions = GPT(config, model.vocab_size).positions
+
+
+def swap_gate_and_up(model):
+    for block in model.blocks:
+        block.mlp.gate_proj, block.mlp.up_proj = block.mlp.up_proj, block.mlp.gate_proj
+
+
+def pad_vocabulary(model):
+    weight = model.token_embedding.weight
+    weight.data = nn.functional.pad(weight.data, (0, 0, 0, 7))
+
+
+@pytest.mark.parametrize("mistake", [lose_qk_norm, lose_theta, swap_gate_and_up, pad_vocabulary])
+def test_a_graph_of_another_model_is_not_kept(mistake, trained, gptkit, monkeypatch):
+    original = onnx_room.WithPast
+
+    def wrong(model):
+        copy = deepcopy(model)
+        mistake(copy)
+        return original(copy)
+
+    monkeypatch.setattr(onnx_room, "WithPast", wrong)
+
+    result = gptkit("export", "onnx", "--out", "new/model.onnx")
+
+    assert result.code == 1 and "was not kept" in result.err, result.err
+    assert not (trained / "new").exists()
+
+
 def test_without_onnxruntime_a_warning_says_what_was_not_proved(trained, gptkit, monkeypatch):
-    monkeypatch.setattr(onnx_proof, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
 
     result = gptkit("export", "onnx", "--out", "m.onnx")
 

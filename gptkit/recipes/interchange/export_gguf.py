@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from pathlib import Path
 
+from gptkit.interchange.extras import why_missing
 from gptkit.interchange.gguf import (
     gguf_architecture,
     require_gguf,
@@ -67,9 +68,10 @@ def _prove(made: Path, loaded: Run, number_type: str) -> list[Comparison]:
     comparisons = read_back(made, model, loaded.tokenizer)
     proved = with_llama_cpp(made, model, loaded.tokenizer, tolerance=TOLERANCES[number_type])
     if proved is None:
+        why = why_missing("xllamacpp", apart=True)
         say(
-            "warning: xllamacpp is not installed (pip install 'gptkit[llama]'): the file was read back, but"
-            " it was not proved that llama.cpp computes the same from it"
+            f"warning: xllamacpp {why} (pip install 'gptkit[llama]'): the file was read back, but it was"
+            " not proved that llama.cpp computes the same from it"
         )
     return comparisons + [
         Comparison(f"{c.what}, {number_type.upper()}", c.count, c.largest, c.allowed)
