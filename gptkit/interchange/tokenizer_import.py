@@ -181,11 +181,11 @@ def _refuse_habits(data: Mapping[str, Any], warn: Callable[[str], None]) -> None
             raise ConfigError(
                 f"'{key}' is set (SentencePiece?); gptkit's BPE is byte-level, without it"
             )
-    normalizer = data.get("normalizer")
-    if normalizer is not None:
-        if normalizer.get("type") != "NFC":
+    if data.get("normalizer") is not None:
+        if not composes(data):
             raise ConfigError(
-                f"its normalizer ({normalizer.get('type')}) changes text before cutting it; gptkit does not"
+                f"its normalizer ({data['normalizer'].get('type')}) changes text before cutting it;"
+                " gptkit does not"
             )
         warn(
             "the tokenizer composes characters first (NFC); gptkit takes text as it is, which is the same"
@@ -210,6 +210,12 @@ def _tell_of_markers(data: Mapping[str, Any], warn: Callable[[str], None]) -> No
 
 def _added(data: Mapping[str, Any]) -> dict[str, int]:
     return {token["content"]: token["id"] for token in data.get("added_tokens") or ()}
+
+
+def composes(data: Mapping[str, Any]) -> bool:
+    """Return whether a tokenizer.json composes characters before it cuts a text, and does no more."""
+    normalizer = data.get("normalizer") or {}
+    return normalizer.get("type") == "NFC"
 
 
 def _pattern(pre_tokenizer: Mapping[str, Any] | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import torch
 import transformers
 
 from gptkit.interchange.hf import read_folder, write_folder
-from gptkit.interchange.hf_proof import load_with_transformers, logits_of
+from gptkit.interchange.hf_proof import against_original, load_with_transformers, logits_of
 from gptkit.interchange.probes import probe_tokens
+from gptkit.interchange.proof import require
 from gptkit.model import GPT
 from gptkit.tokenizers.base import Tokenizer
 from tests.interchange.conftest import random_model
@@ -101,3 +103,23 @@ def test_a_file_in_bfloat16_says_so_and_holds_rounded_weights(
     config = transformers.AutoConfig.from_pretrained(tmp_path)
     name = "dtype" if int(transformers.__version__.split(".")[0]) >= 5 else "torch_dtype"
     assert getattr(config, name) == torch.bfloat16
+
+
+def test_a_tokenizer_that_composes_characters_is_compared_on_composed_text(
+    tokenizers: dict[str, Tokenizer], tmp_path: Path
+) -> None:
+    """Qwen3's does. An added token that is not special is text here, and compared as text."""
+    tokenizer = tokenizers["qwen2"]
+    model = random_model(tokenizer)
+    write_folder(tmp_path, model.config, model.state_dict(), tokenizer, card="")
+    path = tmp_path / "tokenizer.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    end = {"id": tokenizer.end_of_text, "content": "<|endoftext|>", "special": False}
+    habits = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    data |= {"normalizer": {"type": "NFC"}, "added_tokens": [end | habits]}
+    path.write_text(json.dumps(data), encoding="utf-8")
+
+    comparisons = against_original(tmp_path, model, read_folder(tmp_path).tokenizer)
+
+    require(comparisons)
+    assert [comparison.what for comparison in comparisons][1:] == ["tokenizers: tokenizer.json"]
