@@ -90,6 +90,12 @@ def test_nothing_that_exists_is_overwritten(trained, gptkit):
     assert [path.name for path in (trained / "out").iterdir()] == ["kept"]
 
 
+def test_a_name_that_the_system_does_not_take_is_said(trained, gptkit):
+    result = gptkit("export", "hf", "--out", "x" * 300)
+
+    assert result.code == 2 and "cannot be made" in result.err and "Traceback" not in result.err
+
+
 @pytest.mark.parametrize("out", [".", "empty/../empty"])
 def test_an_empty_folder_is_filled_but_not_the_current_one(out, trained, gptkit, monkeypatch):
     (trained / "empty").mkdir()
