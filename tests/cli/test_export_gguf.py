@@ -36,11 +36,13 @@ def test_an_export_is_proved_by_llama_cpp(trained, gptkit):
 
 
 @llama_cpp
-def test_what_is_quantised_is_proved_in_float32_first(trained, gptkit):
-    result = gptkit("export", "gguf", "--out", "small", "--dtype", "Q8_0")
+@pytest.mark.parametrize("number_type", ["Q8_0", "BF16"])
+def test_what_is_rounded_much_is_proved_in_float32_first(number_type, trained, gptkit):
+    result = gptkit("export", "gguf", "--out", "small", "--dtype", number_type)
 
     assert result.code == 0, result.err
-    assert "log-probabilities, F32" in result.out and "log-probabilities, Q8_0" in result.out
+    assert "log-probabilities, F32" in result.out
+    assert f"log-probabilities, {number_type}" in result.out
     assert [path.name for path in (trained / "small").iterdir()] == ["model.gguf"]
 
 

@@ -66,6 +66,23 @@ def test_llama_cpp_computes_the_same(
 
 
 @llama_cpp
+def test_bfloat16_of_several_layers_is_near_enough(
+    tokenizers: dict[str, Tokenizer], tmp_path: Path
+) -> None:
+    """llama.cpp rounds to bfloat16 what such a matrix is multiplied with: 0.03 here, and no mistake."""
+    model = random_model(tokenizers["gpt2"], n_layer=6, n_embd=128)
+    model.init_weights(0)
+    for weight in model.parameters():
+        weight.data.mul_(1.5 if weight.ndim == 2 else 1.0)
+    path, rounded = write(tmp_path, model, tokenizers["gpt2"], "bf16")
+
+    found = with_llama_cpp(path, rounded, tokenizers["gpt2"], tolerance=TOLERANCES["bf16"])
+
+    assert found is not None
+    require(found)
+
+
+@llama_cpp
 @pytest.mark.parametrize("kind", ["llama3", "gpt2", "qwen2", "digits", "char"])
 def test_llama_cpp_cuts_every_text_alike(
     kind: str, tokenizers: dict[str, Tokenizer], fuzz_texts: list[str], tmp_path: Path

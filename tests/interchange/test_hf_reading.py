@@ -78,6 +78,23 @@ class TestReading:
 
         assert self.same(read_folder(folder), expected)
 
+    @pytest.mark.parametrize("index", [[], {}, {"weight_map": {"a": 3}}, {"weight_map": ["a"]}])
+    def test_a_damaged_list_of_files_is_met_with_a_sentence(self, index: Any, folder: Path) -> None:
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+
+        with pytest.raises(ConfigError, match="does not say in 'weight_map'"):
+            read_folder(folder)
+
+    def test_a_head_without_its_embedding_is_a_missing_tensor(self, folder: Path) -> None:
+        name = "transformer.wte.weight"
+        self.change_tensors(
+            folder,
+            lambda t: {**{n: w for n, w in t.items() if n != name}, "lm_head.weight": t[name]},
+        )
+
+        with pytest.raises(ConfigError, match=f"'{name}' is missing"):
+            read_folder(folder)
+
     def test_a_head_that_differs_is_refused(self, folder: Path) -> None:
         self.change_tensors(
             folder, lambda t: {**t, "lm_head.weight": t["transformer.wte.weight"] + 1}
