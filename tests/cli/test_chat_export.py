@@ -30,6 +30,7 @@ def test_transformers_writes_the_same_conversation_and_stops_where_we_do(exporte
     theirs = transformers.AutoTokenizer.from_pretrained("out")
     generation = json.loads((exported / "out/generation_config.json").read_text(encoding="utf-8"))
 
+    assert "keep them out of what users say" in (exported / "out/README.md").read_text("utf-8")
     encoded = theirs.apply_chat_template(TALK, add_generation_prompt=True, return_dict=True)
     assert encoded["input_ids"] == ChatEncoder(ours).prompt(TALK)
     assert generation["eos_token_id"] == [

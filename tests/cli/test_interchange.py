@@ -30,7 +30,7 @@ def test_an_export_is_proved_by_transformers_and_loads_there(trained, gptkit):
     assert type(model).__name__ == "Qwen3ForCausalLM"
     card = (trained / "out/README.md").read_text(encoding="utf-8")
     assert "license:" in card and "my.txt" in card and "validation loss" in card
-    assert str(trained) not in card
+    assert str(trained) not in card and "special tokens stays text" in card
 
 
 def test_an_export_becomes_a_run_again_that_samples_evaluates_and_trains(trained, gptkit):

@@ -9,6 +9,7 @@ from gptkit.config import RunConfig
 from gptkit.config.yaml12 import write_yaml
 from gptkit.data.sources.source import source_place
 from gptkit.interchange.architectures import choose_architecture
+from gptkit.interchange.chat import chat_format
 from gptkit.interchange.extras import why_missing
 from gptkit.interchange.hf import DTYPES, write_folder
 from gptkit.interchange.hf_proof import read_back, with_transformers
@@ -82,6 +83,7 @@ def _facts(loaded: Run, class_name: str, dtype: str) -> CardFacts:
         context_length=loaded.config.model.context_length,
         vocab_size=loaded.tokenizer.vocab_size,
         tokenizer=loaded.tokenizer.kind,
+        chats=chat_format(loaded.tokenizer) is not None,
         data=f"{names} (source `{data.source.model_dump()['name']}`)",
         step=loaded.step,
         metrics=figures,
