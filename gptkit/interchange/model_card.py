@@ -47,7 +47,7 @@ tags: [gptkit]
 ---
 # {facts.name}
 
-A small GPT language model, trained with gptkit {facts.version} and written as `{facts.class_name}`.
+A small GPT language model, written by gptkit {facts.version} as `{facts.class_name}`.
 
 - {facts.parameters:,} parameters, {facts.dtype}, context of {facts.context_length:,} tokens
 - tokenizer: {facts.tokenizer}, {facts.vocab_size:,} tokens; {special}

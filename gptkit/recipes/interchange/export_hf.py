@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from gptkit import __version__
 from gptkit.config import RunConfig
 from gptkit.config.yaml12 import write_yaml
+from gptkit.data.sources import ImportedConfig
 from gptkit.data.sources.source import source_place
 from gptkit.interchange.architectures import choose_architecture
 from gptkit.interchange.chat import chat_format
@@ -62,9 +63,6 @@ def run(exported: Exported, out: Path, *, dtype: str, verify: bool) -> None:
 
 
 def _facts(loaded: Run, class_name: str, dtype: str) -> CardFacts:
-    data = loaded.config.data
-    places = source_place(data.source).split(", ")
-    names = ", ".join(PurePath(place).name for place in places)
     row = next((r for r in loaded.metrics if r["step"] == loaded.step and "val_loss" in r), {})
     figures = {
         name: value
@@ -84,11 +82,22 @@ def _facts(loaded: Run, class_name: str, dtype: str) -> CardFacts:
         vocab_size=loaded.tokenizer.vocab_size,
         tokenizer=loaded.tokenizer.kind,
         chats=chat_format(loaded.tokenizer) is not None,
-        data=f"{names} (source `{data.source.model_dump()['name']}`)",
+        data=_learned_from(loaded.config),
         step=loaded.step,
         metrics=figures,
         config=_public_settings(loaded.config),
     )
+
+
+def _learned_from(config: RunConfig) -> str:
+    """Return what the weights learned from, as far as the run knows."""
+    source = config.data.source
+    if isinstance(source, ImportedConfig):
+        return "not known here, the weights were imported"
+    places = source_place(source).split(", ")
+    names = ", ".join(PurePath(place).name for place in places)
+    began = ", from the weights of another model on" if config.model.init_from else ""
+    return f"{names} (source `{source.model_dump()['name']}`){began}"
 
 
 def _public_settings(config: RunConfig) -> str:
