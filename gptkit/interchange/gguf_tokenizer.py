@@ -14,9 +14,9 @@ from gptkit.interchange.tokenizer_json import merges, printable, vocabulary
 from gptkit.tokenizers.base import Tokenizer
 from gptkit.tokenizers.bpe import BPETokenizer
 from gptkit.tokenizers.char import CharTokenizer
-from gptkit.tokenizers.patterns import GPT2, LLAMA3, PATTERNS, QWEN2
+from gptkit.tokenizers.patterns import GPT2, GPT2_DIGITS, LLAMA3, PATTERNS, QWEN2
 
-_PRE = {GPT2: "gpt-2", LLAMA3: "llama-bpe", QWEN2: "qwen2"}
+_PRE = {GPT2: "gpt-2", GPT2_DIGITS: "smollm", LLAMA3: "llama-bpe", QWEN2: "qwen2"}
 # tiktoken spells the same cuts otherwise.
 _PRE_OF_ENCODING = {
     "gpt2": "gpt-2",

@@ -136,7 +136,13 @@ def _files(path: Path) -> tuple[Path, list[Path]]:
         folder, files = path.parent, [path]
     elif (path / _INDEX).is_file():
         index = read_json(path / _INDEX)
-        names = sorted(set(index.get("weight_map", {}).values()))
+        weight_map = index.get("weight_map") if isinstance(index, dict) else None
+        places = list(weight_map.values()) if isinstance(weight_map, dict) else []
+        if not places or not all(isinstance(place, str) for place in places):
+            raise ConfigError(
+                f"{path / _INDEX}: does not say in 'weight_map' where the tensors are"
+            )
+        names = sorted(set(places))
         if any(Path(name).name != name for name in names):
             raise ConfigError(f"{path / _INDEX}: names files outside its folder")
         folder, files = path, [path / name for name in names]
@@ -182,7 +188,9 @@ def _without_tied_head(tensors: dict[str, Tensor], config: ModelConfig) -> dict[
     """Drop a head that only repeats the embedding it is tied to."""
     if not config.tie_embeddings or _HEAD not in tensors:
         return tensors
-    embedding = next(tensors[name] for name in _EMBEDDINGS if name in tensors)
+    embedding = next((tensors[name] for name in _EMBEDDINGS if name in tensors), None)
+    if embedding is None:
+        return tensors  # what is missing is said with the others
     if not torch.equal(tensors[_HEAD], embedding):
         raise ConfigError(f"'{_HEAD}' differs from the embedding, though the config ties them")
     return {name: tensor for name, tensor in tensors.items() if name != _HEAD}

@@ -145,13 +145,18 @@ def mlp_width(config: ModelConfig, vocab_size: int) -> int:
 
 def _read_llama(data: Mapping[str, Any]) -> dict[str, Any]:
     gated = data["model_type"] != "arcee"
-    bias = _bias(data)
+    is_qwen3 = data["model_type"] == "qwen3"
+    bias = False if is_qwen3 else _bias(data)
     n_head = data["num_attention_heads"]
     _refuse_unless(data, "hidden_act", ["silu", "swish"] if gated else list(_OUR_ACTIVATIONS))
     _refuse_unless(data, "use_sliding_window", [False], default=False)
+    if is_qwen3:
+        _refuse_unless(data, "attention_bias", [False], default=False)
+    for kind in data.get("layer_types") or ():
+        _refuse_unless({"layer_types": kind}, "layer_types", ["full_attention"])
     _refuse_unless(data, "pretraining_tp", [1], default=1)
     mlp = "swiglu" if gated else _OUR_ACTIVATIONS[data["hidden_act"]]
-    default_head_dim = 128 if data["model_type"] == "qwen3" else data["hidden_size"] // n_head
+    default_head_dim = 128 if is_qwen3 else data["hidden_size"] // n_head
     return {
         "preset": "modern",
         "n_layer": data["num_hidden_layers"],
@@ -165,7 +170,7 @@ def _read_llama(data: Mapping[str, Any]) -> dict[str, Any]:
         "attention": {
             "n_kv_head": data.get("num_key_value_heads") or n_head,
             "head_dim": data.get("head_dim") or default_head_dim,
-            "qk_norm": data["model_type"] == "qwen3",
+            "qk_norm": is_qwen3,
         },
         "positions": {"name": "rotary", "theta": _theta(data)},
         "mlp": {"name": mlp, "width": data["intermediate_size"]},
@@ -215,6 +220,10 @@ def _theta(data: Mapping[str, Any]) -> float:
         kind = value.get("rope_type", value.get("type", "default"))
         if kind != "default":
             raise ConfigError(f"{key}: rope_type '{kind}' is not supported; supported: default")
+        if any(isinstance(inner, Mapping) for inner in value.values()):
+            raise ConfigError(f"{key}: another one for each kind of layer is not supported")
+    part = rope.get("partial_rotary_factor", data.get("partial_rotary_factor"))
+    _refuse_unless({"partial_rotary_factor": part}, "partial_rotary_factor", [None, 1.0])
     theta = rope.get("rope_theta", data.get("rope_theta", 10_000.0))
     return float(theta)
 

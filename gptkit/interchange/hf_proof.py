@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import unicodedata
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from gptkit.errors import ConfigError
 from gptkit.interchange.architectures import choose_architecture, setting
 from gptkit.interchange.chat import chat_format
+from gptkit.interchange.extras import why_missing
 from gptkit.interchange.hf import config_of, read_folder
 from gptkit.interchange.probes import probe_texts, probe_tokens
 from gptkit.interchange.proof import (
@@ -24,6 +26,7 @@ from gptkit.interchange.proof import (
     compare_tensors,
     compare_texts,
 )
+from gptkit.interchange.tokenizer_import import composes, read_json
 from gptkit.model import GPT
 from gptkit.tokenizers.base import Tokenizer
 
@@ -55,11 +58,11 @@ def read_back(folder: Path, model: GPT, tokenizer: Tokenizer) -> list[Comparison
 
 
 def with_transformers(folder: Path, model: GPT, tokenizer: Tokenizer) -> list[Comparison] | None:
-    """Compare a folder with what transformers loads from it; None where it is not installed.
+    """Compare a folder with what transformers loads from it; None where it cannot be used.
 
     model: with the weights as the file's dtype holds them, in float32.
     """
-    if find_spec("transformers") is None:
+    if why_missing("transformers") is not None:
         return None
     transformers = import_module("transformers")
     name = f"transformers {transformers.__version__}"
@@ -104,6 +107,8 @@ def against_original(folder: Path, model: GPT, tokenizer: Tokenizer | None) -> l
     comparisons = [_same_logits(name, model, loaded)]
     if tokenizer is not None and (folder / "tokenizer.json").is_file():
         texts = probe_texts(tokenizer)
+        if composes(read_json(folder / "tokenizer.json")):  # the import says that gptkit does not
+            texts = [unicodedata.normalize("NFC", text) for text in texts]
         theirs = _tokenizers(folder, special_text=False)
         comparisons.append(
             compare_texts("tokenizers: tokenizer.json", texts, tokenizer.encode, theirs)
@@ -165,11 +170,13 @@ def _compare_settings(folder: Path, model: GPT) -> Comparison:
 def _tokenizers(folder: Path, *, special_text: bool = True) -> Callable[[str], list[int]]:
     """Return the encoding of the library `tokenizers`.
 
-    special_text: leave special tokens in a text to it; otherwise they are told to be text.
+    special_text: leave added tokens in a text to it; otherwise it is told that they are text.
     """
-    theirs = import_module("tokenizers").Tokenizer.from_file(str(folder / "tokenizer.json"))
+    data = read_json(folder / "tokenizer.json")
     if not special_text:
-        theirs.encode_special_tokens = True
+        data["added_tokens"] = [{**t, "special": True} for t in data.get("added_tokens") or ()]
+    theirs = import_module("tokenizers").Tokenizer.from_str(json.dumps(data))
+    theirs.encode_special_tokens = not special_text
     return lambda text: theirs.encode(text, add_special_tokens=False).ids
 
 

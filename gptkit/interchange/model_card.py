@@ -19,6 +19,8 @@ class CardFacts:
     context_length: int
     vocab_size: int
     tokenizer: str
+    chats: bool
+    """Whether it answers by a chat template, whose special tokens transformers finds in a text."""
     data: str
     """What it learned from, in a line."""
     step: int
@@ -31,6 +33,11 @@ def model_card(facts: CardFacts) -> str:
     """Return the card as Markdown; the licence is the user's to choose."""
     metrics = "\n".join(f"| {name} | {value:.4f} |" for name, value in facts.metrics.items())
     table = f"| figure | value |\n|---|---|\n{metrics}" if metrics else "None was recorded."
+    special = (
+        "special tokens in a text are taken for them: keep them out of what users say"
+        if facts.chats
+        else "the text of special tokens stays text"
+    )
     return f"""\
 ---
 license: unknown  # yours to choose: the weights and the text they learned from
@@ -40,10 +47,10 @@ tags: [gptkit]
 ---
 # {facts.name}
 
-A small GPT language model, trained with gptkit {facts.version} and written as `{facts.class_name}`.
+A small GPT language model, written by gptkit {facts.version} as `{facts.class_name}`.
 
 - {facts.parameters:,} parameters, {facts.dtype}, context of {facts.context_length:,} tokens
-- tokenizer: {facts.tokenizer}, {facts.vocab_size:,} tokens; the text of special tokens stays text
+- tokenizer: {facts.tokenizer}, {facts.vocab_size:,} tokens; {special}
 - data: {facts.data}
 - {facts.step:,} optimizer steps
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gptkit.interchange.extras import why_missing
 from gptkit.interchange.hf_proof import logits_of
 from gptkit.interchange.onnx import session
 from gptkit.interchange.probes import probe_tokens
@@ -35,8 +35,8 @@ def check_form(path: Path) -> list[Comparison]:
 
 
 def with_onnxruntime(path: Path, model: GPT) -> list[Comparison] | None:
-    """Compare a file with what onnxruntime makes of it; None where that is not installed."""
-    if find_spec("onnxruntime") is None:
+    """Compare a file with what onnxruntime makes of it; None where that cannot be used."""
+    if why_missing("onnxruntime") is not None:
         return None
     name = f"onnxruntime {import_module('onnxruntime').__version__}"
     opened = session(path)

@@ -130,7 +130,8 @@ def end_of_text_name(tokenizer: Tokenizer) -> str | None:
 
 def _bpe_parts(tokenizer: Tokenizer) -> dict[str, Any]:
     assert isinstance(tokenizer, BPETokenizer)
-    pattern = PATTERNS.get(tokenizer.pattern, tokenizer.pattern)
+    # tiktoken's {1,3}+ takes its three and gives none back; Oniguruma would take the next three too.
+    pattern = PATTERNS.get(tokenizer.pattern, tokenizer.pattern).replace("{1,3}+", "{1,3}")
     pairs = merges(tokenizer.tokens)
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
     return {

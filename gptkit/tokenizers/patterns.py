@@ -30,4 +30,7 @@ GPT2 = (
 )
 """Contractions in lower case, words, numbers and signs with the space before them, other space."""
 
+GPT2_DIGITS = GPT2.replace(r"| ?\p{N}+", r"|\p{N}").replace(r"\s+(?!\S)", r"\s+(?![^\s\p{N}])")
+"""As gpt2 on the text between digits, every digit alone: SmolLM's. Not to choose; imports have it."""
+
 PATTERNS = {"llama3": LLAMA3, "gpt2": GPT2, "qwen2": QWEN2}

@@ -75,3 +75,11 @@ def chat_project(project, gptkit):
     write_chat(project / "chat.jsonl", map(conversation, range(40)))
     assert gptkit("train", "base.yaml").code == 0
     return project
+
+
+@pytest.fixture
+def trained(project, gptkit):
+    """A run of one step; its weights are those it began with, more or less."""
+    (project / "my.yaml").write_text(CONFIG.replace("max_steps: 6", "max_steps: 1"), "utf-8")
+    assert gptkit("train", "my.yaml").code == 0
+    return project

@@ -30,6 +30,9 @@ def test_transformers_writes_the_same_conversation_and_stops_where_we_do(exporte
     theirs = transformers.AutoTokenizer.from_pretrained("out")
     generation = json.loads((exported / "out/generation_config.json").read_text(encoding="utf-8"))
 
+    card = (exported / "out/README.md").read_text("utf-8")
+    assert "keep them out of what users say" in card
+    assert "chat.jsonl (source `chat`), from the weights of another model on" in card
     encoded = theirs.apply_chat_template(TALK, add_generation_prompt=True, return_dict=True)
     assert encoded["input_ids"] == ChatEncoder(ours).prompt(TALK)
     assert generation["eos_token_id"] == [
@@ -47,6 +50,10 @@ def test_it_comes_back_with_its_template(exported, gptkit, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("fox 1?\n"))
     answered = gptkit("chat", "runs/back", "--max-new-tokens", "3")
 
+    again = gptkit("export", "hf", "runs/back", "--out", "again", "--no-verify")
+    assert again.code == 0, again.err
+    card = (exported / "again/README.md").read_text("utf-8")
+    assert "data: not known here, the weights were imported" in card
     assert back.chat == ours.chat
     assert ChatEncoder(back).prompt(TALK) == ChatEncoder(ours).prompt(TALK)
     assert answered.code == 0, answered.err

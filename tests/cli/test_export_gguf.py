@@ -1,25 +1,19 @@
 """gptkit export gguf, as a user calls it."""
 
+import sys
+
 import pytest
 
+from gptkit.interchange import extras
 from gptkit.interchange import gguf as gguf_room
-from gptkit.interchange import gguf_proof
 from tests.cli.conftest import CONFIG
 from tests.interchange import mistakes
 
 pytest.importorskip("gguf", reason="GGUF is written with the package gguf (gptkit[gguf])")
 llama_cpp = pytest.mark.skipif(
-    gguf_proof.find_spec("xllamacpp") is None,
+    extras.find_spec("xllamacpp") is None,
     reason="llama.cpp comes with the package xllamacpp (gptkit[llama])",
 )
-
-
-@pytest.fixture
-def trained(project, gptkit):
-    """A char model of Qwen3's shape after one step."""
-    (project / "my.yaml").write_text(CONFIG.replace("max_steps: 6", "max_steps: 1"), "utf-8")
-    assert gptkit("train", "my.yaml").code == 0
-    return project
 
 
 @pytest.fixture
@@ -42,20 +36,27 @@ def test_an_export_is_proved_by_llama_cpp(trained, gptkit):
 
 
 @llama_cpp
-def test_what_is_quantised_is_proved_in_float32_first(trained, gptkit):
-    result = gptkit("export", "gguf", "--out", "small", "--dtype", "Q8_0")
+@pytest.mark.parametrize("number_type", ["Q8_0", "BF16"])
+def test_what_is_rounded_much_is_proved_in_float32_first(number_type, trained, gptkit):
+    result = gptkit("export", "gguf", "--out", "small", "--dtype", number_type)
 
     assert result.code == 0, result.err
-    assert "log-probabilities, F32" in result.out and "log-probabilities, Q8_0" in result.out
+    assert "log-probabilities, F32" in result.out
+    assert f"log-probabilities, {number_type}" in result.out
     assert [path.name for path in (trained / "small").iterdir()] == ["model.gguf"]
 
 
 def test_without_llama_cpp_a_warning_says_what_was_not_proved(trained, gptkit, monkeypatch):
-    monkeypatch.setattr(gguf_proof, "find_spec", lambda name: None)
+    """Not even its own modules may need it: they are loaded anew."""
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    for module in ("interchange.gguf_proof", "interchange.llama_child"):
+        monkeypatch.delitem(sys.modules, f"gptkit.{module}", raising=False)
+    monkeypatch.delitem(sys.modules, "gptkit.recipes.interchange.export_gguf", raising=False)
 
     result = gptkit("export", "gguf", "--out", "m.gguf")
 
-    assert result.code == 0 and "pip install 'gptkit[llama]'" in result.err
+    assert result.code == 0, result.err
+    assert "xllamacpp is not installed (pip install 'gptkit[llama]')" in result.err
     assert "read back: weights" in result.out and "llama.cpp" not in result.out
 
 

@@ -1,9 +1,12 @@
 """gptkit export onnx, as a user calls it."""
 
-import pytest
+from copy import deepcopy
 
+import pytest
+from torch import nn
+
+from gptkit.interchange import extras
 from gptkit.interchange import onnx as onnx_room
-from gptkit.interchange import onnx_proof
 from tests.cli.conftest import CONFIG
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
@@ -40,8 +43,25 @@ def test_a_wrong_graph_is_not_kept(trained, gptkit, monkeypatch):
     assert not (trained / "new").exists()
 
 
+def test_a_graph_that_lost_its_qk_norm_is_not_kept(trained, gptkit, monkeypatch):
+    original = onnx_room.WithPast
+
+    def lost(model):
+        copy = deepcopy(model)
+        for block in copy.blocks:
+            block.attention.q_norm = nn.Identity()
+        return original(copy)
+
+    monkeypatch.setattr(onnx_room, "WithPast", lost)
+
+    result = gptkit("export", "onnx", "--out", "new/model.onnx")
+
+    assert result.code == 1 and "log-probabilities" in result.err, result.err
+    assert not (trained / "new").exists()
+
+
 def test_without_onnxruntime_a_warning_says_what_was_not_proved(trained, gptkit, monkeypatch):
-    monkeypatch.setattr(onnx_proof, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
 
     result = gptkit("export", "onnx", "--out", "m.onnx")
 

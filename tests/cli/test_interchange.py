@@ -8,20 +8,7 @@ import transformers
 from torch.nn.functional import cross_entropy
 
 from gptkit import load
-from gptkit.interchange import hf as hf_room
-from gptkit.interchange import hf_config, hf_proof, parameters
-from tests.cli.conftest import CONFIG
-from tests.interchange import mistakes
-
-LLAMA = "model.attention.qk_norm=false"
-
-
-@pytest.fixture
-def trained(project, gptkit):
-    """A run of one step; its weights are those it began with, more or less."""
-    (project / "my.yaml").write_text(CONFIG.replace("max_steps: 6", "max_steps: 1"), "utf-8")
-    assert gptkit("train", "my.yaml").code == 0
-    return project
+from gptkit.interchange import extras
 
 
 def shown(result):
@@ -43,7 +30,7 @@ def test_an_export_is_proved_by_transformers_and_loads_there(trained, gptkit):
     assert type(model).__name__ == "Qwen3ForCausalLM"
     card = (trained / "out/README.md").read_text(encoding="utf-8")
     assert "license:" in card and "my.txt" in card and "validation loss" in card
-    assert str(trained) not in card
+    assert str(trained) not in card and "special tokens stays text" in card
 
 
 def test_an_export_becomes_a_run_again_that_samples_evaluates_and_trains(trained, gptkit):
@@ -101,6 +88,12 @@ def test_nothing_that_exists_is_overwritten(trained, gptkit):
 
     assert result.code == 2 and "exists already" in result.err
     assert [path.name for path in (trained / "out").iterdir()] == ["kept"]
+
+
+def test_a_name_that_the_system_does_not_take_is_said(trained, gptkit):
+    result = gptkit("export", "hf", "--out", "x" * 300)
+
+    assert result.code == 2 and "cannot be made" in result.err and "Traceback" not in result.err
 
 
 @pytest.mark.parametrize("out", [".", "empty/../empty"])
@@ -178,80 +171,10 @@ def test_a_model_of_transformers_has_here_the_loss_that_it_has_there(project, gp
     assert found["loss"] == pytest.approx(float(nats) / found["tokens"], abs=1e-4)
 
 
-class TestPlantedMistakes:
-    """An export that is wrong ends with an error and leaves nothing behind."""
-
-    def assert_refused(self, gptkit, folder, *words):
-        result = gptkit("export", "hf", "--out", "out")
-
-        assert result.code == 1, result.err
-        assert "was not kept" in result.err and all(word in result.err for word in words)
-        assert [path.name for path in folder.iterdir() if "out" in path.name] == []
-
-    def test_swapped_gate_and_up(self, trained, gptkit, monkeypatch):
-        original = parameters.to_theirs
-
-        def swapped(weights, slots):
-            tensors = original(weights, slots)
-            swap = {"gate_proj": "up_proj", "up_proj": "gate_proj"}
-            return {
-                next((n.replace(a, b) for a, b in swap.items() if a in n), n): tensor
-                for n, tensor in tensors.items()
-            }
-
-        monkeypatch.setattr("gptkit.interchange.hf.to_theirs", swapped)
-
-        self.assert_refused(gptkit, trained, "log-probabilities", "read back: weights")
-
-    def test_swapped_gate_and_up_in_both_directions(self, trained, gptkit, monkeypatch):
-        """A wrong table reads its own mistake back; only the other program sees it."""
-        mistakes.swap_gate_and_up(monkeypatch)
-
-        self.assert_refused(gptkit, trained, "log-probabilities")
-
-    def test_lost_qk_norm(self, trained, gptkit, monkeypatch):
-        original = parameters.to_theirs
-
-        def lost(weights, slots):
-            return {n: t for n, t in original(weights, slots).items() if "q_norm" not in n}
-
-        monkeypatch.setattr("gptkit.interchange.hf.to_theirs", lost)
-
-        self.assert_refused(gptkit, trained, "q_norm.weight' is missing")
-
-    @pytest.mark.parametrize("key", ["rope_theta", "rope_parameters"])
-    def test_missing_rope_theta(self, key, trained, gptkit, monkeypatch):
-        original = hf_config._llama
-
-        def missing(*args):
-            return {name: value for name, value in original(*args).items() if name != key}
-
-        monkeypatch.setattr(hf_config, "_llama", missing)
-
-        self.assert_refused(gptkit, trained, "settings")
-
-    def test_padded_vocabulary_rows(self, trained, gptkit, monkeypatch):
-        mistakes.pad_vocabulary(monkeypatch, hf_room)
-
-        self.assert_refused(gptkit, trained, "embed_tokens")
-
-    def test_permuted_queries(self, trained, gptkit, monkeypatch):
-        names = parameters._llama_names
-
-        def permuted(config):
-            for ours, theirs, transposed in names(config):
-                order = (1, 0, 2) if len(theirs) == 3 else range(len(theirs))
-                yield ours, tuple(theirs[i] for i in order), transposed
-
-        monkeypatch.setattr(parameters, "_llama_names", permuted)
-
-        self.assert_refused(gptkit, trained, "log-probabilities")
-
-
 def test_without_transformers_the_files_are_checked_and_a_warning_says_what_was_not(
     trained, gptkit, monkeypatch
 ):
-    monkeypatch.setattr(hf_proof, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
 
     result = gptkit("export", "hf", "--out", "out")
 
@@ -259,7 +182,21 @@ def test_without_transformers_the_files_are_checked_and_a_warning_says_what_was_
     assert set(shown(result)) == {
         f"read back: {what}" for what in ("weights", "settings", "tokenizer")
     }
-    assert "pip install 'gptkit[hf]'" in result.err
+    assert "transformers is not installed (pip install 'gptkit[hf]')" in result.err
+
+
+def test_a_transformers_that_does_not_load_is_as_none(trained, gptkit, monkeypatch):
+    def broken(package):
+        raise ImportError("tokenizers>=0.22 is required\nand more")
+
+    monkeypatch.setattr(extras, "import_module", broken)
+
+    result = gptkit("export", "hf", "--out", "out")
+    back = gptkit("import", "hf", "out")
+
+    assert (result.code, back.code) == (0, 0)
+    for err in (result.err, back.err):
+        assert "cannot be imported: tokenizers>=0.22 is required (pip install" in err
 
 
 def test_the_proof_is_left_out_only_by_asking(trained, gptkit):

@@ -6,6 +6,7 @@ import pytest
 
 from gptkit.errors import ConfigError
 from gptkit.interchange.architectures import choose_architecture
+from gptkit.interchange.vllm import vllm_notes
 from gptkit.model import ModelConfig
 
 
@@ -66,3 +67,25 @@ def test_every_setting_in_the_way_is_named_at_once() -> None:
         "model.embedding_window",
         "model.ngram_rows",
     }
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"n_embd": 256}, []),
+        ({"preset": "gpt2", "n_embd": 256}, []),
+        ({}, ["these have 8"]),
+        (
+            {"n_embd": 256, "attention": {"qk_norm": False}, "mlp": {"name": "gelu"}},
+            ["relu2 only, not gelu"],
+        ),
+        ({"n_embd": 256, "preset": "gpt2", "tie_embeddings": False}, ["older versions"]),
+    ],
+)
+def test_what_vllm_cannot_serve_is_noted(settings: dict[str, Any], words: list[str]) -> None:
+    model = config(**settings)
+
+    notes = vllm_notes(choose_architecture(model), model)
+
+    assert len(notes) == len(words)
+    assert all(word in note for word, note in zip(words, notes, strict=True))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gptkit.errors import ConfigError
-from gptkit.interchange import gguf_proof
+from gptkit.interchange import extras
 from gptkit.interchange.gguf import TYPES, gguf_architecture, rounded_weights, write_gguf
 from gptkit.interchange.gguf_proof import TOLERANCES, ask_llama_cpp, read_back, with_llama_cpp
 from gptkit.interchange.gguf_tokenizer import tokenizer_keys
@@ -17,11 +17,12 @@ from gptkit.interchange.proof import ProofError, require
 from gptkit.model import GPT, ModelConfig
 from gptkit.tokenizers.base import Tokenizer
 from gptkit.tokenizers.bpe import BPETokenizer
+from gptkit.tokenizers.patterns import GPT2_DIGITS
 from tests.interchange.conftest import random_model
 
 pytest.importorskip("gguf", reason="GGUF is written with the package gguf (gptkit[gguf])")
 llama_cpp = pytest.mark.skipif(
-    gguf_proof.find_spec("xllamacpp") is None,
+    extras.find_spec("xllamacpp") is None,
     reason="llama.cpp comes with the package xllamacpp (gptkit[llama])",
 )
 NO_QK_NORM = {"qk_norm": False}
@@ -65,11 +66,31 @@ def test_llama_cpp_computes_the_same(
 
 
 @llama_cpp
-@pytest.mark.parametrize("kind", ["llama3", "gpt2", "qwen2", "char"])
+def test_bfloat16_of_several_layers_is_near_enough(
+    tokenizers: dict[str, Tokenizer], tmp_path: Path
+) -> None:
+    """llama.cpp rounds to bfloat16 what such a matrix is multiplied with: 0.03 here, and no mistake."""
+    model = random_model(tokenizers["gpt2"], n_layer=6, n_embd=128)
+    model.init_weights(0)
+    for weight in model.parameters():
+        weight.data.mul_(1.5 if weight.ndim == 2 else 1.0)
+    path, rounded = write(tmp_path, model, tokenizers["gpt2"], "bf16")
+
+    found = with_llama_cpp(path, rounded, tokenizers["gpt2"], tolerance=TOLERANCES["bf16"])
+
+    assert found is not None
+    require(found)
+
+
+@llama_cpp
+@pytest.mark.parametrize("kind", ["llama3", "gpt2", "qwen2", "digits", "char"])
 def test_llama_cpp_cuts_every_text_alike(
     kind: str, tokenizers: dict[str, Tokenizer], fuzz_texts: list[str], tmp_path: Path
 ) -> None:
-    tokenizer = tokenizers[kind]
+    whole = tokenizers["gpt2"]
+    assert isinstance(whole, BPETokenizer)
+    digits = BPETokenizer(whole.tokens, pattern=GPT2_DIGITS, special_tokens=whole.special_tokens)
+    tokenizer = digits if kind == "digits" else tokenizers[kind]
     characters = getattr(tokenizer, "characters", None)
     texts = [
         "".join(c for c in text if characters is None or c in characters) for text in fuzz_texts

@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from pathlib import Path
 
+from gptkit.interchange.extras import why_missing
 from gptkit.interchange.gguf import (
     gguf_architecture,
     require_gguf,
@@ -38,8 +39,9 @@ def run(exported: Exported, out: Path, *, number_type: str, verify: bool) -> Non
             made = _write(folder, out.name, loaded, number_type)
         else:
             comparisons: list[Comparison] = []
-            # 0.1 would hide a mistake that 0.01 shows: what is quantised is proved in float32 first.
-            for kind in ("f32", number_type) if number_type == "q8_0" else (number_type,):
+            # 0.1 would hide a mistake that 0.01 shows: what is rounded so much is proved in float32 first.
+            is_coarse = TOLERANCES[number_type] > TOLERANCES["f32"]
+            for kind in ("f32", number_type) if is_coarse else (number_type,):
                 made = _write(folder, out.name, loaded, kind)
                 comparisons += _prove(made, loaded, kind)
                 require(comparisons)
@@ -67,9 +69,10 @@ def _prove(made: Path, loaded: Run, number_type: str) -> list[Comparison]:
     comparisons = read_back(made, model, loaded.tokenizer)
     proved = with_llama_cpp(made, model, loaded.tokenizer, tolerance=TOLERANCES[number_type])
     if proved is None:
+        why = why_missing("xllamacpp", apart=True)
         say(
-            "warning: xllamacpp is not installed (pip install 'gptkit[llama]'): the file was read back, but"
-            " it was not proved that llama.cpp computes the same from it"
+            f"warning: xllamacpp {why} (pip install 'gptkit[llama]'): the file was read back, but it was"
+            " not proved that llama.cpp computes the same from it"
         )
     return comparisons + [
         Comparison(f"{c.what}, {number_type.upper()}", c.count, c.largest, c.allowed)

@@ -7,19 +7,21 @@ from pathlib import Path, PurePath
 from gptkit import __version__
 from gptkit.config import RunConfig
 from gptkit.config.yaml12 import write_yaml
+from gptkit.data.sources import ImportedConfig
 from gptkit.data.sources.source import source_place
-from gptkit.interchange.architectures import choose_architecture, head_dim
+from gptkit.interchange.architectures import choose_architecture
+from gptkit.interchange.chat import chat_format
+from gptkit.interchange.extras import why_missing
 from gptkit.interchange.hf import DTYPES, write_folder
 from gptkit.interchange.hf_proof import read_back, with_transformers
 from gptkit.interchange.model_card import CardFacts, model_card
 from gptkit.interchange.proof import require
+from gptkit.interchange.vllm import vllm_notes
 from gptkit.recipes.interchange.folder import beside, check_out, publish
 from gptkit.recipes.interchange.source import Exported, load_exported, rounded
 from gptkit.recipes.interchange.table import print_proof
 from gptkit.recipes.journal import say
 from gptkit.recipes.load import Run
-
-_VLLM_HEAD_DIMS = (64, 80, 96, 112, 120, 128, 192, 256)
 
 
 def run(exported: Exported, out: Path, *, dtype: str, verify: bool) -> None:
@@ -51,20 +53,16 @@ def run(exported: Exported, out: Path, *, dtype: str, verify: bool) -> None:
             print_proof(comparisons)
             if proved is None:
                 say(
-                    "warning: transformers is not installed (pip install 'gptkit[hf]'): the files were"
-                    " checked, but not that transformers computes the same from them"
+                    f"warning: transformers {why_missing('transformers')} (pip install 'gptkit[hf]'): the files"
+                    " were checked, but not that transformers computes the same from them"
                 )
         publish(made, out)
-    if head_dim(config) not in _VLLM_HEAD_DIMS:
-        sizes = ", ".join(map(str, _VLLM_HEAD_DIMS))
-        say(f"note: vLLM wants heads of {sizes} channels; these have {head_dim(config)}")
+    for note in vllm_notes(architecture, config):
+        say(f"note: {note}")
     say(f"wrote {out}: {architecture.class_name}, {dtype}")
 
 
 def _facts(loaded: Run, class_name: str, dtype: str) -> CardFacts:
-    data = loaded.config.data
-    places = source_place(data.source).split(", ")
-    names = ", ".join(PurePath(place).name for place in places)
     row = next((r for r in loaded.metrics if r["step"] == loaded.step and "val_loss" in r), {})
     figures = {
         name: value
@@ -83,11 +81,23 @@ def _facts(loaded: Run, class_name: str, dtype: str) -> CardFacts:
         context_length=loaded.config.model.context_length,
         vocab_size=loaded.tokenizer.vocab_size,
         tokenizer=loaded.tokenizer.kind,
-        data=f"{names} (source `{data.source.model_dump()['name']}`)",
+        chats=chat_format(loaded.tokenizer) is not None,
+        data=_learned_from(loaded.config),
         step=loaded.step,
         metrics=figures,
         config=_public_settings(loaded.config),
     )
+
+
+def _learned_from(config: RunConfig) -> str:
+    """Return what the weights learned from, as far as the run knows."""
+    source = config.data.source
+    if isinstance(source, ImportedConfig):
+        return "not known here, the weights were imported"
+    places = source_place(source).split(", ")
+    names = ", ".join(PurePath(place).name for place in places)
+    began = ", from the weights of another model on" if config.model.init_from else ""
+    return f"{names} (source `{source.model_dump()['name']}`){began}"
 
 
 def _public_settings(config: RunConfig) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gptkit.interchange.extras import why_missing
 from gptkit.interchange.onnx import check_onnx, write_onnx
 from gptkit.interchange.onnx_proof import check_form, with_onnxruntime
 from gptkit.interchange.proof import require
@@ -34,8 +35,8 @@ def run(exported: Exported, out: Path, *, verify: bool) -> None:
             print_proof(comparisons)
             if proved is None:
                 say(
-                    "warning: onnxruntime is not installed (pip install 'gptkit[onnx]'): the graph is"
-                    " well-formed, but it was not proved that it computes the same"
+                    f"warning: onnxruntime {why_missing('onnxruntime')} (pip install 'gptkit[onnx]'): the"
+                    " graph is well-formed, but it was not proved that it computes the same"
                 )
         # The weights of a large model are in a second file, which must be there first.
         for file in sorted(folder.iterdir(), key=lambda path: path == made):

@@ -20,8 +20,11 @@ def check_out(out: Path) -> None:
     """
     if out.resolve() == Path.cwd():
         raise ConfigError(f"--out {out}: is the current folder; give the name of a new one")
-    if out.is_dir() and not any(out.iterdir()):
-        return
+    try:
+        if out.is_dir() and not any(out.iterdir()):
+            return
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise ConfigError(f"--out {out}: cannot be made: {error.strerror or error}") from None
     if os.path.lexists(out):
         raise ConfigError(f"--out {out}: exists already; give another name, or remove it")
 

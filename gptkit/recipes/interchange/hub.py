@@ -10,7 +10,7 @@ from gptkit.errors import ConfigError
 # A name, or an owner and a name; what else a user types is a path that does not exist.
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 # No code, no pickles, no other framework's weights.
-_FILES = ["*.safetensors", "*.json", "merges.txt"]
+_FILES = ["*.safetensors", "*.json", "merges.txt", "chat_template.jinja", "tokenizer.model"]
 
 
 def from_hub(name: str) -> Path:

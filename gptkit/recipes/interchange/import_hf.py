@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
 from gptkit.checkpoint import point
@@ -12,6 +11,7 @@ from gptkit.config import RunConfig, dump_config
 from gptkit.data.config import DataConfig
 from gptkit.data.sources import ImportedConfig
 from gptkit.errors import ConfigError, DataError
+from gptkit.interchange.extras import why_missing
 from gptkit.interchange.hf import Model, read_folder
 from gptkit.interchange.hf_proof import against_original
 from gptkit.interchange.proof import require
@@ -59,10 +59,11 @@ def run(name: str, out: Path | None, *, verify: bool) -> None:
 
 def _prove(path: Path, model: GPT, tokenizer: Tokenizer, *, has_tokenizer: bool) -> None:
     folder = path if path.is_dir() else path.parent
-    if find_spec("transformers") is None or (path.is_file() and path.name != "model.safetensors"):
-        why = "transformers is not installed (pip install 'gptkit[hf]')"
-        if path.is_file():
-            why = "transformers loads folders, not single files"
+    missing = why_missing("transformers")
+    why = f"transformers {missing} (pip install 'gptkit[hf]')" if missing else None
+    if path.is_file() and path.name != "model.safetensors":
+        why = "transformers loads folders, not single files"
+    if why is not None:
         say(f"warning: {why}: every tensor was used once, but the outputs were not compared")
         return
     comparisons = against_original(folder, model, tokenizer if has_tokenizer else None)
