@@ -187,3 +187,50 @@ def test_no_logit_depends_on_another_conversation(objective):
 
     assert torch.equal(before[~first], after[~first])
     assert not torch.equal(before[first], after[first])
+
+
+def pairs(lengths, **more):
+    """Pairs of (chosen, rejected) lengths."""
+    return conversations([length for pair in lengths for length in pair], **more)
+
+
+def test_an_epoch_holds_every_pair_once_each_side_in_its_row():
+    lengths = [(5, 9), (4, 7), (12, 3), (8, 8), (6, 14)]
+    tokens, is_target = pairs(lengths)
+    margins = np.arange(5.0)
+    windows = TrainingConversations(tokens, is_target, 1, T, seed=3, margins=margins)
+    ends = np.cumsum([length for pair in lengths for length in pair]).tolist()
+    starts = [0, *ends[:-1]]
+    expected = {
+        margin: [tuple(tokens.window(a, b - a - 1).tolist()) for a, b in sides]
+        for margin, sides in enumerate(
+            zip(zip(starts[::2], ends[::2], strict=True), zip(starts[1::2], ends[1::2], strict=True), strict=True)
+        )
+    }  # fmt: skip
+
+    found = {}
+    for i in range(windows.num_windows):
+        batch = windows.batch(i)
+        assert batch.tokens.shape == (2, T)
+        for k, margin in enumerate(batch.margins[0].tolist()):
+            if margin == margin:
+                sides = [batch.tokens[side][batch.documents[side] == k] for side in (0, 1)]
+                found[int(margin)] = [tuple(side.tolist()) for side in sides]
+
+    assert found == expected
+
+
+def test_a_pair_is_left_out_where_one_side_has_no_answer_in_reach():
+    tokens, is_target = pairs([(5, 40), (40, 5), (6, 7)])
+
+    packing = EvaluationConversations(tokens, is_target, T, margins=np.zeros(3)).packing
+
+    assert (packing.num_left_out, packing.num_items, packing.order.tolist()) == (2, 3, [2])
+
+
+def test_a_pair_that_is_cut_is_counted_once():
+    tokens, is_target = pairs([(40, 40), (40, 20)], learned=30)
+
+    packing = EvaluationConversations(tokens, is_target, T, margins=np.zeros(2)).packing
+
+    assert packing.num_cut == 2
