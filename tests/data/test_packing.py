@@ -12,6 +12,7 @@ from gptkit.data.shards import InMemoryTokens
 from gptkit.errors import DataError
 from gptkit.model import GPT
 from gptkit.model.config import ModelConfig
+from gptkit.training import objective as objective_module
 from gptkit.training.objective import NextTokenObjective
 
 T = 16
@@ -162,18 +163,25 @@ def test_a_packed_batch_learns_what_its_conversations_learn_one_by_one(objective
         assert torch.allclose(gradients[name], parameter.grad, atol=1e-5), name
 
 
-def test_what_the_user_says_as_a_target_has_no_gradient(objective):
+@pytest.mark.parametrize("chunk_logits", [1 << 24, 3 * 50], ids=["whole logits", "in chunks"])
+def test_what_the_user_says_as_a_target_has_no_gradient(objective, monkeypatch, chunk_logits):
     tokens, is_target = conversations((5, 9, 4))
     batch = EvaluationConversations(tokens, is_target, T).batch(0)
-    logits = objective.model(batch.tokens, documents=batch.documents).detach().requires_grad_()
+    monkeypatch.setattr(objective_module, "chunk_logits", lambda device: chunk_logits)
+    # Past the final norm a position's gradient is that of its own target alone.
+    found = []
+    hidden = objective.model.hidden
 
-    torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
-    ).backward()
+    def watched(*args, **more):
+        found.append(hidden(*args, **more).detach().requires_grad_())
+        return found[0]
+
+    monkeypatch.setattr(objective.model, "hidden", watched)
+    objective(batch.tokens, batch.targets, batch.documents).backward()
 
     of_prompts = batch.targets == IGNORE_INDEX
-    assert (logits.grad[of_prompts] == 0).all()
-    assert (logits.grad[~of_prompts].abs().sum(-1) > 0).all()
+    assert (found[0].grad[of_prompts] == 0).all()
+    assert (found[0].grad[~of_prompts].abs().sum(-1) > 0).all()
 
 
 def test_no_logit_depends_on_another_conversation(objective):
