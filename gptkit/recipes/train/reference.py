@@ -59,7 +59,7 @@ class Reference:
         say: Callable[[str], None],
     ) -> Reference:
         """Return the reference of a run whose model, still without a step, is `model`."""
-        return cls(weights_sha256(model), lambda: model, config, dataset, runtime, say)
+        return cls(model_sha256(model), lambda: model, config, dataset, runtime, say)
 
     @classmethod
     def of_checkpoint(
@@ -74,7 +74,7 @@ class Reference:
 
         def again() -> GPT:
             model = start_model(config, dataset, None).model.to(runtime.device)
-            if weights_sha256(model) != sha256:
+            if model_sha256(model) != sha256:
                 raise CheckpointError(
                     f"'{config.model.init_from}' no longer holds the weights that this run began with"
                     f" (sha256 {sha256[:12]}...), and what they said of the pairs is not in"
@@ -131,8 +131,8 @@ class Reference:
         return json_sha256(facts)[:24]
 
 
-def weights_sha256(model: nn.Module) -> str:
-    """Return the hash of a model's weights, without the updates of an adapter."""
+def model_sha256(model: nn.Module) -> str:
+    """Return the hash of the weights of a model, without the updates of an adapter."""
     weights = model.state_dict()
     digest = hashlib.sha256()
     for name in sorted(weights.keys() - updates_of(weights).keys()):
