@@ -66,17 +66,17 @@ def evaluate_pairs(
     model: as in `evaluate`.
     """
     # pairs, nats, pairs whose chosen answer gained more, reward that it gained more
-    device = "cpu" if runtime.device.type == "mps" else runtime.device  # mps has no float64
-    sums = torch.zeros(4, dtype=torch.float64, device=device)
+    sums = torch.zeros(4, dtype=torch.float64)
 
     def add(batch: Batch) -> None:
         assert isinstance(batch, PairBatch)
+        chosen, rejected = _log_probs(model, batch, runtime).unbind(dim=1)
         there = ~batch.margins.isnan()
-        log_probs = _log_probs(model, batch, runtime)
-        rewards = beta * (log_probs[:, 0] - log_probs[:, 1] - batch.margins.nan_to_num())
-        rewards = rewards[there].to(device).double()
-        parts = [there.sum().to(device), -F.logsigmoid(rewards).sum(), (rewards > 0).sum()]
-        sums.add_(torch.stack([part.double() for part in (*parts, rewards.sum())]))
+        rewards = (beta * (chosen - rejected - batch.margins))[there].cpu().double()
+        sums[0] += len(rewards)
+        sums[1] -= F.logsigmoid(rewards).sum()
+        sums[2] += (rewards > 0).sum()
+        sums[3] += rewards.sum()
 
     if not score_batches(model, windows, runtime, add, should_stop):
         return None
@@ -99,16 +99,14 @@ def pair_log_probs(model: nn.Module, windows: Windows, runtime: Runtime) -> NDAr
         log_probs = _log_probs(model, batch, runtime).mT[~batch.margins.isnan()]
         index = runtime.rank + len(found) * runtime.world_size
         counts[index] = len(log_probs)
-        found.append(log_probs.double())
+        found.append(log_probs.cpu().double())
 
     score_batches(model, windows, runtime, add)
-    total = runtime.sum_over_ranks(torch.tensor(counts, device=runtime.device))
+    total: list[int] = runtime.sum_over_ranks(torch.tensor(counts)).tolist()
     # Each rank fills in its own batches; the rest is 0.
-    parts = [
-        torch.zeros((n, 2), dtype=torch.float64, device=runtime.device) for n in total.tolist()
-    ]
+    parts = [torch.zeros((count, 2), dtype=torch.float64) for count in total]
     parts[runtime.rank :: runtime.world_size] = found
-    summed: NDArray[np.float64] = runtime.sum_over_ranks(torch.cat(parts)).cpu().numpy()
+    summed: NDArray[np.float64] = runtime.sum_over_ranks(torch.cat(parts)).numpy()
     return summed
 
 
