@@ -1,10 +1,11 @@
 """From sentences to answers: a small model learns to do what it is told, offline, in minutes.
 
-    python scripts/demo_chat.py write                   # data/demo_chat/text.txt, chat.jsonl
+    python scripts/demo_chat.py write                   # data/demo_chat/text.txt, chat.jsonl, pairs.jsonl
     gptkit train demo_chat_base                         # reads sentences
     python scripts/demo_chat.py score runs/demo_chat_base
     gptkit finetune demo_chat                           # learns to answer
     python scripts/demo_chat.py score runs/demo_chat
+    gptkit finetune demo_preference                     # prefers right answers to wrong ones
     gptkit chat runs/demo_chat --temperature 0
 
 `prove` does all of it for several seeds, with full fine-tuning and with LoRA, and prints a table.
@@ -18,8 +19,9 @@ import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from instructions.tasks import TASKS, Case, draw, held_out
@@ -32,7 +34,7 @@ from gptkit.recipes.writing import Writing
 from gptkit.tokenizers.bpe import BPETokenizer
 
 FOLDER = Path("data/demo_chat")
-_SENTENCES, _CONVERSATIONS = 40_000, 8_000
+_SENTENCES, _CONVERSATIONS, _PAIRS = 40_000, 8_000, 2_000
 _HELD_OUT = 50
 """Questions of each task."""
 _LONGEST_ANSWER = 24
@@ -42,15 +44,50 @@ LORA = {
 }
 
 
-def write(folder: Path, sentences: int = _SENTENCES, conversations: int = _CONVERSATIONS) -> None:
-    """Write the sentences to read, and the conversations to learn from."""
+def write(
+    folder: Path,
+    sentences: int = _SENTENCES,
+    conversations: int = _CONVERSATIONS,
+    pairs: int = _PAIRS,
+) -> None:
+    """Write the sentences to read, the conversations to learn from, and the pairs to prefer one of."""
     folder.mkdir(parents=True, exist_ok=True)
     read = draw(sentences, seed=1)
     text = "".join(f"{case.sentence}\n" for case in read)
     (folder / "text.txt").write_text(text, encoding="utf-8", newline="\n")
     asked = [case for case in draw(conversations, seed=2) if not case.is_held_out]
-    rows = [json.dumps({"prompt": case.question, "response": case.answer}) for case in asked]
-    (folder / "chat.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8", newline="\n")
+    _write_rows(
+        folder / "chat.jsonl",
+        [{"prompt": case.question, "response": case.answer} for case in asked],
+    )
+    compared = [case for case in draw(pairs, seed=3) if not case.is_held_out]
+    _write_rows(
+        folder / "pairs.jsonl",
+        [
+            {"prompt": case.question, "chosen": case.answer, "rejected": wrong}
+            for case, wrong in zip(compared, wrong_answers(compared, seed=4), strict=True)
+        ],
+    )
+
+
+def wrong_answers(cases: Sequence[Case], seed: int) -> list[str]:
+    """Return a wrong answer of the right kind for each case: its words in another order, or another case's."""
+    random = Random(seed)
+    wrong = []
+    for case in cases:
+        words = case.answer.split()
+        others = [other.answer for other in cases if other.task == case.task]
+        answer = case.answer
+        while answer == case.answer:
+            mixed = " ".join(random.sample(words, len(words)))
+            answer = mixed if len(words) > 1 else random.choice(others)
+        wrong.append(answer)
+    return wrong
+
+
+def _write_rows(path: Path, rows: Iterable[Mapping[str, str]]) -> None:
+    lines = [json.dumps(row) for row in rows]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
 
 def score(run: Run, cases: list[Case]) -> dict[str, float]:
@@ -124,7 +161,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.command == "write":
         write(FOLDER)
-        print(f"{FOLDER}: text.txt and chat.jsonl")
+        print(f"{FOLDER}: text.txt, chat.jsonl and pairs.jsonl")
     elif arguments.command == "score":
         shares = score(gptkit.load(arguments.run), held_out(_HELD_OUT))
         print(json.dumps({task: round(share, 4) for task, share in shares.items()}))

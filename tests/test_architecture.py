@@ -1,6 +1,7 @@
 """Who may import whom: downwards only."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,10 +51,16 @@ MAY_IMPORT = {
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
+@cache
+def tree(path):
+    """Return a file as Python reads it."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path):
     """Return the gptkit rooms and the outside packages that a file imports, wherever it does."""
     rooms, packages = set(), set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -103,3 +110,30 @@ def test_nothing_is_pickled():
     users = [path for path in FILES if imports(path)[1] & {"pickle", "marshal", "shelve", "dill"}]
 
     assert users == []
+
+
+def users():
+    """Return, by (module, name), the files that import a name from a module of gptkit."""
+    found = {}
+    for path in FILES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    place = path.relative_to(PACKAGE).as_posix()
+                    found.setdefault((node.module, alias.name), set()).add(place)
+    return found
+
+
+def test_there_is_one_loop_one_evaluator_and_one_writer_of_checkpoints():
+    """Fine-tuning, LoRA and preference tuning differ in batches, objective and what learns."""
+    found = users()
+
+    assert found["gptkit.training.loop", "train"] == {"recipes/train/session.py"}
+    # A plan times a few steps and throws them away.
+    steps = {"training/loop.py", "recipes/plan/trial.py"}
+    assert found["gptkit.training.step", "train_step"] == steps
+    assert found["gptkit.training.evaluate", "evaluate"] == {"recipes/train/batches.py"}
+    assert found["gptkit.training.evaluate", "score_batches"] == {"training/preference.py"}
+    # An import writes the first checkpoint of a run that has none.
+    writers = {"recipes/train/beside.py", "recipes/interchange/import_hf.py"}
+    assert found["gptkit.checkpoint.store", "save"] == writers

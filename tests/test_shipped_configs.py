@@ -6,7 +6,7 @@ import gptkit
 from gptkit.config import shipped_configs
 
 TOO_LARGE = {"gpt2_small", "shakespeare_char", "own_text", "chinese"}
-NEEDS_A_RUN = {"demo_chat"}
+NEEDS_A_RUN = {"demo_chat", "demo_preference"}
 """Tried in tests/scripts/test_demo_chat.py."""
 TEXT = "".join(f"Line {i}: what is it that {i * 7 % 13} of them said?\n" for i in range(4000))
 

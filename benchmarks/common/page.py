@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gptkit.atomic import write_text
 
-_PACKAGES = ("torch", "transformers", "accelerate", "numpy")
+_PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy")
 
 
 def write_page(path: Path, title: str, parts: Iterable[str], *, device: str = "cpu") -> None:

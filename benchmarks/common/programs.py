@@ -21,6 +21,7 @@ from common.shapes import Shape
 DType = Literal["float32", "bfloat16", "auto"]
 Step = Callable[[int, Any, Any], None]
 """(index, tokens, targets): do it. Tensors are (B, T) int64, on the device."""
+_LORA_RANK, _LORA_ALPHA = 8, 16
 _PEAK_RATE, _BETAS, _DECAY, _CLIP = 1e-3, (0.9, 0.99), 0.1, 1.0
 
 
@@ -32,11 +33,15 @@ class Program:
     dtype: DType
     compiled: bool | Literal["auto"] = False
     preset: Literal["gpt2", "modern"] = "gpt2"
+    lora: bool = False
+    """Whether updates beside the linear layers of the blocks learn, and nothing else."""
 
     def __str__(self) -> str:
         block = ", modern block" if self.preset == "modern" else ""
         compiled = {True: ", compiled", "auto": ", compiled if it pays", False: ""}[self.compiled]
-        return f"{self.library} {self.dtype}{block}{compiled}"
+        by = " (peft)" if self.library == "transformers" else ""
+        lora = f", LoRA{by}" if self.lora else ""
+        return f"{self.library} {self.dtype}{block}{compiled}{lora}"
 
 
 def like_for_like(device: str, nanogpt: str | None) -> list[Program]:
@@ -64,6 +69,9 @@ def those_here(programs: Sequence[Program], nanogpt: str | None) -> list[Program
     absent = set() if nanogpt else {"nanoGPT"}
     if not all(importlib.util.find_spec(name) for name in ("transformers", "accelerate")):
         absent.add("transformers")
+    if importlib.util.find_spec("peft") is None and any(program.lora for program in programs):
+        programs = [p for p in programs if not (p.lora and p.library == "transformers")]
+        print("without peft: it is not here", file=sys.stderr)
     for library in sorted(absent & {program.library for program in programs}):
         print(f"without {library}: it is not here", file=sys.stderr)
     return [program for program in programs if program.library not in absent]
@@ -102,6 +110,8 @@ def _gptkit(program: Program, shape: Shape, device: str) -> Step:
 
     from gptkit.data.batches import Batch
     from gptkit.model import GPT, ModelConfig
+    from gptkit.model.adapter_config import LoRAConfig
+    from gptkit.model.lora import add_lora
     from gptkit.runtime import Runtime, RuntimeConfig, Workload
     from gptkit.runtime.choose import choose
     from gptkit.training.objective import NextTokenObjective
@@ -129,6 +139,8 @@ def _gptkit(program: Program, shape: Shape, device: str) -> Step:
     runtime = Runtime(place, settings)
     model = GPT(config, shape.vocab_size)
     model.init_weights(1)
+    if program.lora:
+        add_lora(LoRAConfig(rank=_LORA_RANK, alpha=_LORA_ALPHA), model, seed=1)
     model.to(place)
     adamw = AdamWConfig(learning_rate=_PEAK_RATE, betas=_BETAS, weight_decay=_DECAY)
     update = Update(OPTIMIZERS.build(adamw, model), grad_clip=_CLIP, runtime=runtime)
@@ -240,11 +252,27 @@ def _trainer(program: Program, shape: Shape, device: str, steps: int) -> list[fl
             save_strategy="no",
             disable_tqdm=True,
         )
+        model: Any = GPT2LMHeadModel(config)
+        if program.lora:
+            model = _with_peft(model)
         dataset: Any = [{"input_ids": row, "labels": row} for row in rows]
-        Trainer(
-            GPT2LMHeadModel(config), arguments, train_dataset=dataset, callbacks=[Clock()]
-        ).train()
+        Trainer(model, arguments, train_dataset=dataset, callbacks=[Clock()]).train()
     return [after - before for before, after in itertools.pairwise(ends)]
+
+
+def _with_peft(model: Any) -> Any:
+    """Return the model with the updates that gptkit puts beside the same matrices."""
+    from peft import LoraConfig, get_peft_model  # type: ignore[import-untyped,unused-ignore]
+
+    layers = ["c_attn", "c_proj", "c_fc"]  # both c_proj: of attention and of the MLP
+    settings = LoraConfig(
+        r=_LORA_RANK,
+        lora_alpha=_LORA_ALPHA,
+        target_modules=layers,
+        fan_in_fan_out=True,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, settings)
 
 
 def _batches(shape: Shape, device: str, steps: int) -> Iterator[Any]:

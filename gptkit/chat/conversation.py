@@ -36,9 +36,10 @@ def conversation_of(row: Mapping[str, Any], where: str) -> Conversation:
     Raises: DataError for a row that holds none, or none to learn an answer from.
     """
     if "messages" in row:
-        turns = _turns(row["messages"], "messages", ("role", "content"), where)
+        turns = turns_in(row["messages"], f"{where}: field 'messages'", where=where)
     elif "conversations" in row:
-        named = _turns(row["conversations"], "conversations", ("from", "value"), where)
+        field = f"{where}: field 'conversations'"
+        named = turns_in(row["conversations"], field, ("from", "value"), where=where)
         turns = [(place, _SHAREGPT_ROLES.get(role, role), text) for place, role, text in named]
     elif "prompt" in row or "response" in row:
         turns = _pair(row, "prompt", "response", where)
@@ -52,7 +53,7 @@ def conversation_of(row: Mapping[str, Any], where: str) -> Conversation:
         )
     if "system" in row and "messages" not in row and row["system"]:
         turns = [(f"{where}: field 'system'", "system", row["system"]), *turns]
-    return _checked(turns, where)
+    return checked(turns, where)
 
 
 def to_text(conversation: Sequence[Message]) -> str:
@@ -66,14 +67,20 @@ def from_text(text: str) -> Conversation:
     return conversation
 
 
-_Turn = tuple[str, Any, Any]
+Turn = tuple[str, Any, Any]
 """How a message names it, role, content."""
 
 
-def _turns(listed: Any, field: str, keys: tuple[str, str], where: str) -> list[_Turn]:
+def turns_in(
+    listed: Any, field: str, keys: tuple[str, str] = ("role", "content"), *, where: str
+) -> list[Turn]:
+    """Return the turns in a list; field, where: how a message names the list, and what holds the turns.
+
+    Raises: DataError where it is no list of any, or one lacks a key.
+    """
     example = f'[{{"{keys[0]}": ..., "{keys[1]}": ...}}, ...]'
     if not isinstance(listed, list) or not listed:
-        raise DataError(f"{where}: field '{field}' must be a list such as {example}")
+        raise DataError(f"{field} must be a list such as {example}")
     turns = []
     for number, turn in enumerate(listed, start=1):
         place = f"{where}: turn {number}"
@@ -86,7 +93,7 @@ def _turns(listed: Any, field: str, keys: tuple[str, str], where: str) -> list[_
     return turns
 
 
-def _pair(row: Mapping[str, Any], question: str, answer: str, where: str) -> list[_Turn]:
+def _pair(row: Mapping[str, Any], question: str, answer: str, where: str) -> list[Turn]:
     for key in (question, answer):
         if key not in row:
             raise DataError(f"{where}: has no field '{key}'")
@@ -101,7 +108,11 @@ def _pair(row: Mapping[str, Any], question: str, answer: str, where: str) -> lis
     ]
 
 
-def _checked(turns: Sequence[_Turn], where: str) -> Conversation:
+def checked(turns: Sequence[Turn], where: str) -> Conversation:
+    """Return the conversation of these turns.
+
+    Raises: DataError where they are none, or no turn is the assistant's.
+    """
     conversation: Conversation = []
     for place, role, content in turns:
         if not isinstance(role, str) or role not in ROLES:

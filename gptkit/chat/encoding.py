@@ -52,8 +52,10 @@ class ChatEncoder:
         names = sorted(tokenizer.special_tokens, key=len, reverse=True)
         self._special = re.compile(f"({'|'.join(map(re.escape, names))})" if names else "(?!)()")
 
-    def encode(self, messages: Sequence[Message]) -> EncodedConversation:
+    def encode(self, messages: Sequence[Message], *, learned_from: int = 0) -> EncodedConversation:
         """Return the tokens of a conversation, with those that the assistant says marked.
+
+        learned_from: the first turn, from 0, whose answer is marked.
 
         Raises: DataError where the template refuses it, or writes the past in two ways.
         """
@@ -62,7 +64,7 @@ class ChatEncoder:
         tokens, places = self._tokens(text, mark)
         targets = [False] * len(tokens)
         for i, message in enumerate(marked):
-            if message["role"] != "assistant":
+            if message["role"] != "assistant" or i < learned_from:
                 continue
             before = self._template.render(marked[:i], add_generation_prompt=True)
             after = self._template.render(marked[: i + 1])

@@ -14,7 +14,7 @@ def finetune(
     extend_to: ExtendTo = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Teach a trained model to answer: train it on conversations, of which it learns the answers."""
+    """Teach a trained model to answer: by conversations, of which it learns the answers, or by pairs of answers."""
     from gptkit.recipes.finetune import check_finetune
     from gptkit.recipes.train.start import start
 

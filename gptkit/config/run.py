@@ -8,6 +8,7 @@ from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
 from gptkit.data.config import DataConfig
+from gptkit.data.sources import PreferenceConfig, TokensConfig
 from gptkit.loggers.config import LOGGERS
 from gptkit.model.adapter_config import ADAPTERS, NoAdapterConfig
 from gptkit.model.config import ModelConfig
@@ -15,6 +16,7 @@ from gptkit.model.ladder import MODELS
 from gptkit.runtime.config import RuntimeConfig
 from gptkit.section import FilePath, Section
 from gptkit.training.config import TrainingConfig
+from gptkit.training.objective_config import OBJECTIVES, DPOConfig, NextTokenConfig
 from gptkit.training.optimizer_config import OPTIMIZERS, AdamWConfig
 from gptkit.training.schedules import SCHEDULES, ScheduleConfig, WSDConfig
 
@@ -31,6 +33,8 @@ class RunConfig(Section):
     """Learns in the place of the model's own parameters; needs model.init_from."""
     freeze: tuple[str, ...] = ()
     """Parameters that stay as they are, by name or pattern: token_embedding.*, blocks.0.*"""
+    objective: Annotated[Section, OBJECTIVES] = NextTokenConfig()
+    """What the loss of a batch is; dpo learns from the pairs of data.source: {name: preference}."""
     optimizer: Annotated[Section, OPTIMIZERS] = AdamWConfig()
     schedule: Annotated[Section, SCHEDULES] = WSDConfig()
     training: TrainingConfig = TrainingConfig()
@@ -42,7 +46,11 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> RunConfig:
-        problems = [*_schedule_problems(self), *_adapter_problems(self)]
+        problems = [
+            *_schedule_problems(self),
+            *_adapter_problems(self),
+            *_objective_problems(self),
+        ]
         if problems:
             errors: list[dict[str, Any]] = [
                 {"type": "value_error", "loc": loc, "msg": what, "input": None}
@@ -60,6 +68,23 @@ def _adapter_problems(config: RunConfig) -> list[tuple[tuple[str, ...], str]]:
     if config.freeze:
         return [(("freeze",), "an adapter freezes the whole model already; remove one of the two")]
     return []
+
+
+def _objective_problems(config: RunConfig) -> list[tuple[tuple[str, ...], str]]:
+    source, is_dpo = config.data.source, isinstance(config.objective, DPOConfig)
+    are_pairs = isinstance(source, PreferenceConfig)
+    if are_pairs and not is_dpo:
+        return [(("objective",), "pairs of answers are learned from by objective: {name: dpo}")]
+    if not is_dpo:
+        return []
+    problems: list[tuple[tuple[str, ...], str]] = []
+    if not are_pairs and not isinstance(source, TokensConfig):
+        what = "(dpo) learns from pairs: data.source must be {name: preference, paths: [my.jsonl]}"
+        problems.append((("objective", "name"), what))
+    if config.model.init_from is None:
+        what = "(dpo) measures how far a finished model moves: model.init_from must name one"
+        problems.append((("objective", "name"), what))
+    return problems
 
 
 def _schedule_problems(config: RunConfig) -> list[tuple[tuple[str, ...], str]]:

@@ -9,9 +9,9 @@ Shapes: B sequences, T positions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol, Self
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -38,24 +38,41 @@ class Batch:
     documents: Tensor | None = None
     """The number of each token's document; None: attention runs across documents."""
 
-    def to(self, device: torch.device) -> Batch:
+    def inputs(self) -> dict[str, Tensor | None]:
+        """Return what an objective gets beside tokens and targets."""
+        return {"documents": self.documents}
+
+    def num_learned(self) -> Tensor:
+        """Return how many losses the objective sums up, 0-dim."""
+        return (self.targets != IGNORE_INDEX).sum()
+
+    def to(self, device: torch.device) -> Self:
         """Return the batch on `device`; a CUDA device copies from pinned memory by itself."""
         alone = device.type == "cuda"
-        documents = self.documents
-        return Batch(
-            self.tokens.to(device, non_blocking=alone),
-            self.targets.to(device, non_blocking=alone),
-            None if documents is None else documents.to(device, non_blocking=alone),
-        )
+        return self._each(lambda tensor: tensor.to(device, non_blocking=alone))
 
-    def pin_memory(self) -> Batch:
+    def pin_memory(self) -> Self:
         """Return the batch in memory from which a GPU can copy by itself."""
-        documents = self.documents
-        return Batch(
-            self.tokens.pin_memory(),
-            self.targets.pin_memory(),
-            None if documents is None else documents.pin_memory(),
-        )
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        tensors = ((part.name, getattr(self, part.name)) for part in fields(self))
+        changed: dict[str, Any] = {n: t if t is None else change(t) for n, t in tensors}
+        return replace(self, **changed)
+
+
+@dataclass(frozen=True)
+class PairBatch(Batch):
+    """Pairs of answers: row 2 i holds the chosen ones, row 2 i + 1 the rejected, and pair k is document k of both."""
+
+    margins: Tensor = field(kw_only=True)
+    """(B / 2, P) float32: ln P(chosen) - ln P(rejected) under the reference model; NaN: no pair."""
+
+    def inputs(self) -> dict[str, Tensor | None]:
+        return {"documents": self.documents, "margins": self.margins}
+
+    def num_learned(self) -> Tensor:
+        return (~self.margins.isnan()).sum()
 
 
 class Batches(Protocol):
@@ -70,6 +87,8 @@ class TrainingBatches(Batches, Protocol):
 
     num_windows: int
     """Sequences of an epoch."""
+    window_tokens: int
+    """Tokens of a sequence."""
 
     def of_size(self, micro_batch_size: int) -> Self:
         """Return the same sequences in the same order, cut into micro-batches of another size."""
@@ -95,6 +114,8 @@ class TrainingWindows:
         assert len(tokens) > context_length, "prepare_dataset checks this"
         self.num_windows = (len(tokens) - 1) // context_length
         """Windows of an epoch."""
+        self.window_tokens = context_length
+        """Tokens of a window."""
         self._tokens = tokens
         self._micro_batch_size = micro_batch_size
         self._context_length = context_length

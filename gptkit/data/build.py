@@ -29,7 +29,7 @@ from gptkit.data.manifest import (
 from gptkit.data.pieces import Piece, Spool, TextFacts, read_pieces
 from gptkit.data.progress import Progress
 from gptkit.data.shards import SHARD_TOKENS, ShardWriter, token_dtype
-from gptkit.data.sources.chat import ChatConfig
+from gptkit.data.sources.chat import ConversationsConfig
 from gptkit.data.sources.source import as_source, quick_to_repeat, source_bytes, source_place
 from gptkit.data.sources.tokens import MANIFEST
 from gptkit.data.splits import SPLITS, DocumentRule, Shares, SplitRule, choose_rule
@@ -141,7 +141,7 @@ def read_corpus(
     def again() -> Iterable[Piece]:
         return read_pieces(as_source(source), Utf8Policy(config.on_bad_utf8))
 
-    rule = choose_rule(shares, facts.documents, whole=isinstance(source, ChatConfig))
+    rule = choose_rule(shares, facts.documents, whole=isinstance(source, ConversationsConfig))
     train = rule.train_characters(shares.characters)
     return Corpus(
         facts, utf8.replaced, rule, train / facts.characters, again if spool is None else spool.read
@@ -154,8 +154,8 @@ def _make_tokenizer(config: DataConfig, corpus: Corpus, progress: Progress) -> T
     whole = isinstance(section, CharConfig)
 
     def texts() -> Iterator[str]:
-        if isinstance(source, ChatConfig):
-            yield from said_texts(corpus.assigned(), "train")
+        if isinstance(source, ConversationsConfig):
+            yield from said_texts(corpus.assigned(), "train", source)
             return
         for split, piece in corpus.assigned():
             if whole or split == "train":
@@ -167,7 +167,9 @@ def _make_tokenizer(config: DataConfig, corpus: Corpus, progress: Progress) -> T
         section, texts, total_bytes=total_bytes, progress=progress.advance
     )
     progress.finish()
-    return chat_tokenizer(tokenizer, source) if isinstance(source, ChatConfig) else tokenizer
+    return (
+        chat_tokenizer(tokenizer, source) if isinstance(source, ConversationsConfig) else tokenizer
+    )
 
 
 def _write_splits(
@@ -195,7 +197,7 @@ def _write_splits(
             # A char tokenizer made here has the characters of the first reading; a file's may lack some.
             from_file = isinstance(config.tokenizer, FileConfig)
             raise DataError(f"{error}, from data.tokenizer" if from_file else CHANGED) from error
-        is_chat = isinstance(config.source, ChatConfig)
+        is_chat = isinstance(config.source, ConversationsConfig)
         for writer in writers.values():
             # A conversation ends where its template says.
             writer.finish(last_token(tokenizer)[: 0 if is_chat else None])
@@ -215,7 +217,7 @@ def _write_splits(
 def _encode(
     source: Section, corpus: Corpus, tokenizer: Tokenizer, machine: Machine
 ) -> Iterator[EncodedBatch]:
-    if isinstance(source, ChatConfig):
+    if isinstance(source, ConversationsConfig):
         return encode_conversations(corpus.assigned(), tokenizer, source)
     return encode_pieces(corpus.assigned(), tokenizer, machine.num_threads)
 

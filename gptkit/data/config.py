@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import model_validator
 
-from gptkit.data.sources import SOURCES, ChatConfig, TokensConfig
+from gptkit.data.sources import SOURCES, ConversationsConfig, TokensConfig
 from gptkit.section import Probability, Section
 from gptkit.tokenizers.config import TOKENIZERS, BPEConfig
 
@@ -28,7 +28,7 @@ class DataConfig(Section):
     @property
     def keeps_documents_apart(self) -> bool:
         """Whether no token attends to another document's; between conversations none ever does."""
-        return self.documents == "mask" or isinstance(self.source, ChatConfig)
+        return self.documents == "mask" or isinstance(self.source, ConversationsConfig)
 
     @model_validator(mode="after")
     def _fits_together(self) -> DataConfig:

@@ -1,7 +1,7 @@
 """Conversations on their way to tokens: whole, with the answers marked.
 
-What the source gives is JSON text (chat/conversation.py), so that reading, counting and dividing are
-those of any text. Only here it becomes conversations again.
+What the source gives is JSON text (sources/chat.py), so that reading, counting and dividing are those
+of any text. Only here it becomes conversations again; those of a pair follow one another.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from gptkit.chat.conversation import Conversation, from_text
 from gptkit.chat.encoding import ChatEncoder, EncodedConversation
 from gptkit.chat.template import CHATML, CHATML_TOKENS
 from gptkit.data.encoding import EncodedBatch
 from gptkit.data.pieces import Piece
 from gptkit.data.shards import token_dtype
-from gptkit.data.sources.chat import ChatConfig
+from gptkit.data.sources.chat import ConversationsConfig
 from gptkit.data.splits import SPLITS
 from gptkit.errors import ConfigError, DataError
 from gptkit.tokenizers.base import Tokenizer
@@ -25,14 +24,17 @@ from gptkit.tokenizers.bpe import BPETokenizer
 _BATCH_TOKENS = 1 << 17
 
 
-def said_texts(pieces: Iterable[tuple[str, Piece]], split: str) -> Iterator[str]:
+def said_texts(
+    pieces: Iterable[tuple[str, Piece]], split: str, source: ConversationsConfig
+) -> Iterator[str]:
     """Yield what is said in the conversations of a split, for a tokenizer to learn from."""
-    for name, _, conversation in whole_conversations(pieces):
+    for name, _, document in whole_documents(pieces):
         if name == split:
-            yield from (message["content"] for message in conversation)
+            for conversation, _ in source.lessons(document):
+                yield from (message["content"] for message in conversation)
 
 
-def chat_tokenizer(tokenizer: Tokenizer, source: ChatConfig) -> BPETokenizer:
+def chat_tokenizer(tokenizer: Tokenizer, source: ConversationsConfig) -> BPETokenizer:
     """Return the tokenizer with a chat template: the source's, its own, or ChatML.
 
     Raises: ConfigError for a tokenizer that cannot have special tokens.
@@ -51,7 +53,7 @@ def chat_tokenizer(tokenizer: Tokenizer, source: ChatConfig) -> BPETokenizer:
 
 
 def encode_conversations(
-    assigned: Iterable[tuple[str, Piece]], tokenizer: Tokenizer, source: ChatConfig
+    assigned: Iterable[tuple[str, Piece]], tokenizer: Tokenizer, source: ConversationsConfig
 ) -> Iterator[EncodedBatch]:
     """Yield the tokens of all conversations, in their order within each split.
 
@@ -60,14 +62,15 @@ def encode_conversations(
     encoder = ChatEncoder(tokenizer)
     waiting: dict[str, list[tuple[EncodedConversation, int]]] = {}
     num_tokens = dict.fromkeys(SPLITS, 0)
-    for split, number, conversation in whole_conversations(assigned):
-        try:
-            encoded = encoder.encode(conversation)
-        except DataError as error:
-            raise DataError(f"{source.place_of(number)}: {error}") from error
-        num_bytes = sum(len(message["content"].encode()) for message in conversation)
-        waiting.setdefault(split, []).append((encoded, num_bytes))
-        num_tokens[split] += len(encoded.tokens)
+    for split, number, document in whole_documents(assigned):
+        for conversation, learned_from in source.lessons(document):
+            try:
+                encoded = encoder.encode(conversation, learned_from=learned_from)
+            except DataError as error:
+                raise DataError(f"{source.place_of(number)}: {error}") from error
+            num_bytes = sum(len(message["content"].encode()) for message in conversation)
+            waiting.setdefault(split, []).append((encoded, num_bytes))
+            num_tokens[split] += len(encoded.tokens)
         if num_tokens[split] >= _BATCH_TOKENS:
             num_tokens[split] = 0
             yield _batch(split, waiting.pop(split), tokenizer)
@@ -75,20 +78,20 @@ def encode_conversations(
         yield _batch(split, conversations, tokenizer)
 
 
-def whole_conversations(
+def whole_documents(
     assigned: Iterable[tuple[str, Piece]],
-) -> Iterator[tuple[str, int, Conversation]]:
-    """Yield split, number and conversation of each document, put together from its pieces."""
+) -> Iterator[tuple[str, int, str]]:
+    """Yield split, number and text of each document, put together from its pieces."""
     parts: list[str] = []
     split, number = "", -1
     for name, piece in assigned:
         if piece.starts_document:
             if parts:
-                yield split, number, from_text("".join(parts))
+                yield split, number, "".join(parts)
             split, number, parts = name, number + 1, []
         parts.append(piece.text)
     if parts:
-        yield split, number, from_text("".join(parts))
+        yield split, number, "".join(parts)
 
 
 def _batch(

@@ -9,7 +9,9 @@ import numpy as np
 
 from gptkit.data.manifest import Manifest, read_manifest
 from gptkit.data.shards import TokenFile
+from gptkit.data.sources import PreferenceConfig
 from gptkit.errors import CheckpointError, DataError
+from gptkit.section import section_name
 from gptkit.tokenizers.base import Tokenizer
 from gptkit.tokenizers.store import load_tokenizer, tokenizer_sha256
 
@@ -39,6 +41,11 @@ class Dataset:
     def is_chat(self) -> bool:
         """Whether the documents are conversations, of which only the answers are learned."""
         return self.manifest.is_chat
+
+    @property
+    def are_pairs(self) -> bool:
+        """Whether the conversations are pairs of answers to the same prompt: chosen, rejected, chosen, ..."""
+        return self.manifest.source == section_name(PreferenceConfig)
 
     def split(self, name: str) -> TokenFile:
         """Return the tokens of "train", "val" or "test".

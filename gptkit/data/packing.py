@@ -9,6 +9,9 @@ A conversation is used up to the last token that is learned. One that is longer 
 its end; one that has nothing to learn before the cut is left out. Both are counted. Rows are filled
 one after another from a shuffled order, which the seed decides; each epoch reads them in an order
 of its own.
+
+Of pairs the chosen answers lie in one row and the rejected ones in the next, each pair in the same
+places of both: pair k is document k. A pair is used where both sides have something to learn.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gptkit.data.batches import EVALUATION_TOKENS, IGNORE_INDEX, Batch
+from gptkit.data.batches import EVALUATION_TOKENS, IGNORE_INDEX, Batch, PairBatch
 from gptkit.data.order import Shuffle, mix
 from gptkit.data.shards import Tokens
 from gptkit.errors import DataError
@@ -37,55 +40,89 @@ class Packing:
         context_length: int,
         *,
         key: int | None,
+        margins: NDArray[np.float64] | None = None,
     ) -> None:
         """key: decides the order of the conversations; None: the order of the data.
+
+        margins: (pairs,) as in `PairBatch`, of conversations that are pairs; None: they are none.
 
         Raises: DataError where no conversation has anything to learn within `context_length`.
         """
         self._tokens = tokens
         self._is_target = is_target
         self._context_length = context_length
+        self.rows_together = 1 if margins is None else 2
+        """Rows of tokens that make one sequence of a batch."""
         starts = tokens.document_starts
         lengths, first_targets = _spans(starts, is_target)
-        usable = first_targets <= np.minimum(lengths, context_length)
-        self.num_conversations = len(starts)
+        # (conversations or pairs, 1 or 2)
+        starts, lengths, first_targets = (
+            column.reshape(-1, self.rows_together) for column in (starts, lengths, first_targets)
+        )
+        usable = (first_targets <= np.minimum(lengths, context_length)).all(axis=1)
+        self.num_items = len(starts)
+        """Conversations or pairs, those left out included."""
         self.num_left_out = int((~usable).sum())
-        self.num_cut = int((lengths[usable] > context_length).sum())
+        self.num_cut = int((lengths[usable] > context_length).any(axis=1).sum())
+        self.items = "conversations" if margins is None else "pairs"
+        """What is packed, in words."""
         if not usable.any():
             raise DataError(
-                f"none of {len(starts)} conversations has an answer that begins within {context_length}"
+                f"none of {len(starts)} {self.items} has an answer that begins within {context_length}"
                 " tokens: raise model.context_length"
             )
         order = np.flatnonzero(usable)
         if key is not None:
             order = order[Shuffle(len(order), key)(np.arange(len(order)))]
+        self.order = order
+        """(usable,) what lies in the rows, one after the other, as numbers in the data."""
         self._starts = starts[order]
         self._lengths = np.minimum(lengths[order], context_length)
         self._bounds = _fill_rows(self._lengths, context_length)
+        self._margins = None if margins is None else margins[order]
+        self._most = int(np.diff(self._bounds).max())
         self.num_rows = len(self._bounds) - 1
+        """Sequences; of pairs each is two rows of tokens."""
 
     def stack(self, rows: NDArray[np.int64], num_rows: int) -> Batch:
         """Return these rows as a batch of `num_rows`, the last ones empty."""
-        shape = (num_rows, self._context_length)
+        shape = (num_rows * self.rows_together, self._context_length)
         tokens = np.zeros(shape, np.int64)
         targets = np.full(shape, IGNORE_INDEX, np.int64)
         documents = np.zeros(shape, np.int64)
+        margins = np.full((num_rows, self._most), np.nan, np.float32)
         for i, row in enumerate(rows.tolist()):
-            place = 0
-            conversations = range(self._bounds[row], self._bounds[row + 1])
-            for number, conversation in enumerate(conversations):
-                start, length = int(self._starts[conversation]), int(self._lengths[conversation])
-                end = place + length
-                ids = self._tokens.window(start, length + 1).astype(np.int64)
-                tokens[i, place:end] = ids[:-1]
-                learned = self._is_target[start + 1 : start + length + 1]
-                targets[i, place:end] = np.where(learned, ids[1:], IGNORE_INDEX)
-                documents[i, place:end] = number
-                place = end
-            documents[i, place:] = len(conversations)  # padding sees no conversation
-        return Batch(
-            torch.from_numpy(tokens), torch.from_numpy(targets), torch.from_numpy(documents)
-        )
+            items = range(self._bounds[row], self._bounds[row + 1])
+            for side in range(self.rows_together):
+                at = i * self.rows_together + side
+                self._fill(items, side, tokens[at], targets[at], documents[at])
+            if self._margins is not None:
+                margins[i, : len(items)] = self._margins[items.start : items.stop]
+        stacked = [torch.from_numpy(part) for part in (tokens, targets, documents)]
+        if self._margins is None:
+            return Batch(*stacked)
+        return PairBatch(*stacked, margins=torch.from_numpy(margins))
+
+    def _fill(
+        self,
+        items: range,
+        side: int,
+        tokens: NDArray[np.int64],
+        targets: NDArray[np.int64],
+        documents: NDArray[np.int64],
+    ) -> None:
+        """Write conversations into one row, (T,) each."""
+        place = 0
+        for number, item in enumerate(items):
+            start, length = int(self._starts[item, side]), int(self._lengths[item, side])
+            end = place + length
+            ids = self._tokens.window(start, length + 1).astype(np.int64)
+            tokens[place:end] = ids[:-1]
+            learned = self._is_target[start + 1 : start + length + 1]
+            targets[place:end] = np.where(learned, ids[1:], IGNORE_INDEX)
+            documents[place:end] = number
+            place = end
+        documents[place:] = len(items)  # padding sees no conversation
 
 
 class TrainingConversations:
@@ -99,10 +136,16 @@ class TrainingConversations:
         context_length: int,
         *,
         seed: int,
+        margins: NDArray[np.float64] | None = None,
     ) -> None:
-        self.packing = Packing(tokens, is_target, context_length, key=mix(seed, 0, 2))
+        """margins: as in `Packing`."""
+        self.packing = Packing(
+            tokens, is_target, context_length, key=mix(seed, 0, 2), margins=margins
+        )
         self.num_windows = self.packing.num_rows
-        """Rows of an epoch."""
+        """Sequences of an epoch."""
+        self.window_tokens = context_length * self.packing.rows_together
+        """Tokens of a sequence."""
         self._micro_batch_size = micro_batch_size
         self._seed = seed
         self._orders: dict[int, NDArray[np.int64]] = {}
@@ -138,9 +181,18 @@ class TrainingConversations:
 class EvaluationConversations:
     """Every conversation once, in the order of the data; batches of a fixed shape."""
 
-    def __init__(self, tokens: Tokens, is_target: NDArray[np.bool_], context_length: int) -> None:
-        self.packing = Packing(tokens, is_target, context_length, key=None)
-        self._rows = min(-(-EVALUATION_TOKENS // context_length), self.packing.num_rows)
+    def __init__(
+        self,
+        tokens: Tokens,
+        is_target: NDArray[np.bool_],
+        context_length: int,
+        *,
+        margins: NDArray[np.float64] | None = None,
+    ) -> None:
+        """margins: as in `Packing`."""
+        self.packing = Packing(tokens, is_target, context_length, key=None, margins=margins)
+        rows = -(-EVALUATION_TOKENS // (context_length * self.packing.rows_together))
+        self._rows = min(rows, self.packing.num_rows)
 
     def __len__(self) -> int:
         return -(-self.packing.num_rows // self._rows)
@@ -181,10 +233,14 @@ def _spans(
 
 
 def _fill_rows(lengths: NDArray[np.int64], context_length: int) -> NDArray[np.int64]:
-    """Return where each row begins in an order of conversations, and the end of the last."""
-    ends = np.concatenate([[0], np.cumsum(lengths)])
+    """Return where each row begins in an order of conversations, and the end of the last.
+
+    lengths: (N, 1 or 2); of pairs a row ends where either side is full.
+    """
+    ends = np.concatenate([np.zeros_like(lengths[:1]), np.cumsum(lengths, axis=0)])
     bounds = [0]
     while bounds[-1] < len(lengths):
         room = ends[bounds[-1]] + context_length
-        bounds.append(int(np.searchsorted(ends, room, side="right")) - 1)
+        sides = zip(ends.T, room, strict=True)
+        bounds.append(min(int(np.searchsorted(e, r, side="right")) for e, r in sides) - 1)
     return np.array(bounds, np.int64)

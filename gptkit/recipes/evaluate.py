@@ -35,10 +35,12 @@ from gptkit.insight.reading import (
     top_accuracy,
 )
 from gptkit.insight.scores import TokenScores, score_tokens
+from gptkit.recipes.evaluate_pairs import run_on_pairs
 from gptkit.recipes.journal import TerminalProgress, say
 from gptkit.recipes.load import Run, load_run
 from gptkit.recipes.train.resume import check_data_identity
 from gptkit.runtime.runtime import Runtime
+from gptkit.training.objective_config import DPOConfig
 
 _SPLITS = ("val", "test", "train")
 _PASSAGES = 5
@@ -95,6 +97,9 @@ def run(
         path, checkpoint=checkpoint, dtype="float32", allow_plugins=allow_plugins, say=say
     )
     say(f"{loaded.run_dir}, step {loaded.step}")
+    if data is None and isinstance(loaded.config.objective, DPOConfig):
+        run_on_pairs(loaded, _dataset(loaded), split, as_json=as_json)
+        return
     found = examine(loaded, split=split, data=data, stride=stride, note=say)
     if as_json:
         print(json.dumps(_figures(found), ensure_ascii=False))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gptkit.config import RunConfig
-from gptkit.data.sources import ChatConfig
+from gptkit.data.sources import ConversationsConfig
 from gptkit.errors import ConfigError
 
 
@@ -17,9 +17,9 @@ def check_finetune(config: RunConfig) -> None:
         problems.append(
             "model.init_from: is missing: the run, checkpoint or imported model to fine-tune"
         )
-    if not isinstance(config.data.source, ChatConfig):
+    if not isinstance(config.data.source, ConversationsConfig):
         problems.append(
-            "data.source: must be conversations: {name: chat, paths: [my.jsonl]};"
+            "data.source: must be conversations: {name: chat, paths: [my.jsonl]}, or preference;"
             " gptkit train goes on with plain text"
         )
     if problems:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -45,6 +45,7 @@ _GLOO_RESTS_SECONDS = 0.1
 _BARRIER_POLL_SECONDS = 0.02
 _PEER_IS_GONE = ("by peer", "Broken pipe")  # gloo's words: its errors have no type of their own
 
+_NO_DOCUMENTS: Mapping[str, Tensor | None] = {"documents": None}
 _EAGER_FLOAT32 = RuntimeConfig(device="cpu", dtype="float32", compile=False)
 
 
@@ -118,17 +119,24 @@ class Runtime:
         return peak_flops(self.device, self.dtype)
 
     def replicate(
-        self, objective: nn.Module, example: Tensor, *, warn: Callable[[str], None]
+        self,
+        objective: nn.Module,
+        example: Tensor,
+        *,
+        inputs: Mapping[str, Tensor | None] = _NO_DOCUMENTS,
+        warn: Callable[[str], None],
     ) -> nn.Module:
         """Return what to train in place of `objective`: compiled, in step with the other ranks.
 
-        The parameters stay the same tensors. objective: (tokens, targets, documents) -> loss;
-        example: (B, T) tokens, as in training, to try the compiler with. Where it fails, `warn`
-        gets one line and the run goes on without.
+        The parameters stay the same tensors. objective: (tokens, targets, **inputs) -> loss;
+        example: (B, T) tokens, as in training, to try the compiler with; inputs: what goes with them.
+        Where it fails, `warn` gets one line and the run goes on without.
         """
         if self.device.type == "cpu":
             keep_freed_memory()
-        replica = self._compiled(objective, example, warn) if self.config.compile else objective
+        replica = (
+            self._compiled(objective, example, inputs, warn) if self.config.compile else objective
+        )
         if self.world_size == 1:
             return replica
         device_ids = [self.device] if self.device.type == "cuda" else None
@@ -137,15 +145,20 @@ class Runtime:
         )
 
     def _compiled(
-        self, objective: nn.Module, example: Tensor, warn: Callable[[str], None]
+        self,
+        objective: nn.Module,
+        example: Tensor,
+        inputs: Mapping[str, Tensor | None],
+        warn: Callable[[str], None],
     ) -> nn.Module:
         compiled = torch.compile(objective, dynamic=False)
         assert isinstance(compiled, nn.Module)
         problem = ""
         try:
             tokens = example.to(self.device)
+            given = {name: x if x is None else x.to(self.device) for name, x in inputs.items()}
             with self.autocast():
-                loss = compiled(tokens, tokens, documents=None)
+                loss = compiled(tokens, tokens, **given)
             loss.backward()
         except torch.OutOfMemoryError:
             pass  # it compiles; training cuts the batch smaller

@@ -28,15 +28,17 @@ class Evaluation:
     """What a model knows about a split."""
 
     loss: float
-    """Nats per token."""
+    """Nats per token, or per pair of answers."""
     accuracy: float
-    """Share of tokens that were the most likely one."""
+    """Share of tokens that were the most likely one; of pairs whose chosen answer gained more."""
     tokens: int
-    """Tokens scored."""
+    """What was scored: tokens, or pairs of answers."""
     bytes: int | None = None
     """UTF-8 bytes that those tokens stand for; None: not known."""
     bits_per_byte: float | None = None
     """Comparable between tokenizers. Special tokens, which stand for no bytes, are left out."""
+    reward_margin: float | None = None
+    """By how much the reward of chosen answers is above that of rejected ones; None: not of pairs."""
 
     @property
     def perplexity(self) -> float:
@@ -57,18 +59,35 @@ def evaluate(
     mode it was in. token_bytes: (V,) int64, bytes that each id stands for.
     """
     scored = _Sums(runtime, token_bytes)
+    done = score_batches(
+        model, windows, runtime, lambda batch: scored.add(model, batch), should_stop
+    )
+    return scored.result() if done else None
+
+
+def score_batches(
+    model: nn.Module,
+    windows: Windows,
+    runtime: Runtime,
+    add: Callable[[Batch], None],
+    should_stop: Callable[[], bool] | None = None,
+) -> bool:
+    """Give this rank's batches to `add`, on its device, one after another; False: `should_stop` said so.
+
+    model: is in eval mode meanwhile. Of W ranks, rank r has the batches r, r + W, r + 2 W, ...
+    """
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
             for batch in _of_this_rank(windows, runtime):
                 if should_stop is not None and runtime.any_rank(should_stop()):
-                    return None
+                    return False
                 if batch is not None:
-                    scored.add(model, batch)
+                    add(batch.to(runtime.device))
     finally:
         model.train(was_training)
-    return scored.result()
+    return True
 
 
 def _of_this_rank(windows: Windows, runtime: Runtime) -> Iterator[Batch | None]:
@@ -93,7 +112,6 @@ class _Sums:
 
     def add(self, model: nn.Module, batch: Batch) -> None:
         """Score a batch."""
-        batch = batch.to(self._runtime.device)
         with self._runtime.autocast():
             logits = model(batch.tokens, documents=batch.documents)
         there = self._sums.device

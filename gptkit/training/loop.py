@@ -264,4 +264,6 @@ class _AfterStep:
         metrics = {"val_loss": evaluation.loss, "val_accuracy": evaluation.accuracy}
         if evaluation.bits_per_byte is not None:
             metrics["val_bits_per_byte"] = evaluation.bits_per_byte
+        if evaluation.reward_margin is not None:
+            metrics["val_reward_margin"] = evaluation.reward_margin
         return metrics

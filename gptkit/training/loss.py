@@ -88,7 +88,9 @@ class _ChunkedLoss(torch.autograd.Function):
         max_logits: int,
         dtype: torch.dtype,
     ) -> Tensor:
-        hidden_gradient, head_gradient = torch.empty_like(hidden), torch.zeros_like(head)
+        hidden_gradient = torch.empty_like(hidden)
+        # A frozen head, as under LoRA, saves a tensor of its size and a third of its products.
+        head_gradient = torch.zeros_like(head) if head.requires_grad else None
         num_chunks = -(-len(hidden) * len(head) // max_logits)
         parts = (x.tensor_split(num_chunks) for x in (hidden, targets, hidden_gradient))
         with torch.autocast(hidden.device.type, enabled=False):
@@ -108,7 +110,8 @@ class _ChunkedLoss(torch.autograd.Function):
         # Scaled in place and given away: the head's gradient is as large as the head.
         hidden_gradient, head_gradient = ctx.gradients
         ctx.gradients = None
-        return hidden_gradient.mul_(scale), head_gradient.mul_(scale), None, None, None, None
+        of_head = None if head_gradient is None else head_gradient.mul_(scale)
+        return hidden_gradient.mul_(scale), of_head, None, None, None, None
 
 
 def _learn_from_chunk(
@@ -117,9 +120,9 @@ def _learn_from_chunk(
     matrix: Tensor,
     softcap: float | None,
     hidden_gradient: Tensor,
-    head_gradient: Tensor,
+    head_gradient: Tensor | None,
 ) -> Tensor:
-    """Return the summed loss of n rows; write their gradient, (n, C), and add that of the head.
+    """Return the summed loss of n rows; write their gradient, (n, C), and add that of a head that learns.
 
     As much as can be is done in place: the (n, V) tensors are what takes memory here.
     """
@@ -139,7 +142,8 @@ def _learn_from_chunk(
     x.div_(sums)[index, ids] -= 1
     dz = (x if slope is None else x.mul_(slope)).to(matrix.dtype)
     hidden_gradient.copy_((dz @ matrix).mul_(counts))
-    _add_product(head_gradient, dz, rows)
+    if head_gradient is not None:
+        _add_product(head_gradient, dz, rows)
     return losses.sum()
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gptkit.training.loss import chunk_logits, chunked_loss, token_losses
+from gptkit.training.objective_config import NextTokenConfig
 
 
 class LanguageModel(Protocol):
@@ -48,12 +49,7 @@ class NextTokenObjective(nn.Module):
         model = cast(LanguageModel, self.model)
         hidden = model.hidden(tokens, documents=documents)
         head = model.head_weight
-        if (
-            head is None
-            or torch.compiler.is_compiling()
-            or not torch.is_grad_enabled()
-            or tokens.numel() * head.shape[0] <= chunk_logits(hidden.device)
-        ):
+        if head is None or takes_whole_logits(model, hidden):
             return token_losses(model.unembed(hidden), targets).sum()
         return chunked_loss(
             hidden.flatten(0, 1),
@@ -61,3 +57,19 @@ class NextTokenObjective(nn.Module):
             targets.flatten(),
             softcap=model.logit_softcap,
         )
+
+
+def build_next_token(section: NextTokenConfig, model: nn.Module) -> NextTokenObjective:
+    """Return the objective that a config describes."""
+    return NextTokenObjective(model)
+
+
+def takes_whole_logits(model: LanguageModel, hidden: Tensor) -> bool:
+    """Whether all logits of these hidden vectors, (B, T, C), may be in memory at once."""
+    head = model.head_weight
+    return (
+        head is None
+        or torch.compiler.is_compiling()
+        or not torch.is_grad_enabled()
+        or hidden.shape[:-1].numel() * head.shape[0] <= chunk_logits(hidden.device)
+    )

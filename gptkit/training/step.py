@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gptkit.data.batches import IGNORE_INDEX, Batch
+from gptkit.data.batches import Batch
 from gptkit.runtime.runtime import Runtime
 from gptkit.training.feed import micro_batch_index
 from gptkit.training.update import Update
@@ -32,7 +32,7 @@ class StepResult:
     """What a step found; 0-dim tensors on its device, so that reading them is what waits for it."""
 
     loss: Tensor
-    """Nats per target, over all micro-batches and ranks, before the update."""
+    """Nats per target (or pair of answers), over all micro-batches and ranks, before the update."""
     grad_norm: Tensor
     """Norm of the whole gradient before clipping."""
 
@@ -52,8 +52,8 @@ def train_step(
     A sum of nats over a count of targets, not a mean of means: however the batch is cut, and
     whichever targets are masked, the gradient is that of the whole batch.
 
-    objective: (tokens, targets, documents) -> summed nats, such as NextTokenObjective; in training
-    mode, in step with the other ranks. step: steps done before this one. should_stop: whether a
+    objective: (tokens, targets, inputs of the batch) -> summed nats, such as NextTokenObjective; in
+    training mode, in step with the other ranks. step: steps done before this one. should_stop: whether a
     step of one process that takes long, such as a large batch on a CPU, is to be given up.
 
     Raises: FaultyStepError when loss or gradient are not sound; MicroBatchTooLargeError when the
@@ -90,8 +90,8 @@ def _backward(
     gives_up: Callable[[], bool],
 ) -> Tensor:
     """Leave the gradients of the mean loss over all micro-batches and ranks; return that loss."""
-    counts = torch.stack([(batch.targets != IGNORE_INDEX).sum() for batch in micro_batches])
-    num_targets = runtime.sum_over_ranks(counts.sum()).clamp(min=1)
+    counts = torch.stack([batch.num_learned() for batch in micro_batches])
+    num_learned = runtime.sum_over_ranks(counts.sum()).clamp(min=1)
     nats = torch.zeros((), device=runtime.device)
     for i, batch in enumerate(micro_batches):
         if gives_up():
@@ -101,12 +101,12 @@ def _backward(
         is_last = i == len(micro_batches) - 1
         with runtime.gradient_sync(objective, enabled=is_last):
             with runtime.autocast():
-                part = objective(batch.tokens, batch.targets, documents=batch.documents)
+                part = objective(batch.tokens, batch.targets, **batch.inputs())
             # The ranks' gradients are averaged, but they are parts of one sum.
-            share = part * runtime.world_size / num_targets
+            share = part * runtime.world_size / num_learned
             torch.autograd.backward(runtime.scaler.scale(share))
         nats += part.detach()
-    return runtime.sum_over_ranks(nats) / num_targets
+    return runtime.sum_over_ranks(nats) / num_learned
 
 
 def chance(seed: int, step: int, micro_batch: int) -> int:

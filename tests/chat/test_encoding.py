@@ -35,6 +35,14 @@ def test_what_the_assistant_says_and_the_end_of_its_turns_is_learned(chatty):
     assert learned(chatty, TALK) == "hello 你好<|im_end|>no\n\n<|im_end|>"
 
 
+def test_earlier_answers_are_read_and_not_learned(chatty):
+    whole, last = (ChatEncoder(chatty).encode(TALK, learned_from=turn) for turn in (0, 3))
+
+    assert last.tokens == whole.tokens
+    said = [t for t, target in zip(last.tokens, last.targets, strict=True) if target]
+    assert chatty.decode(said) == "no\n\n<|im_end|>"
+
+
 def test_the_tokens_are_those_of_the_text(chatty):
     encoded = ChatEncoder(chatty).encode(TALK)
 

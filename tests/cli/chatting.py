@@ -20,6 +20,18 @@ runtime: {device: cpu, dtype: float32, compile: false}
 """
 
 
+PREFER = (
+    FINETUNE.replace(
+        "{name: chat, paths: [chat.jsonl]}", "{name: preference, paths: [pairs.jsonl]}"
+    )
+    + "objective: {name: dpo, beta: 0.5}\n"
+)
+
+
+def pair(i):
+    return {"prompt": f"fox {i % 9}?", "chosen": f"dogs {i % 9}", "rejected": f"lazy {i % 7} foxes"}
+
+
 def conversation(i):
     turns = [
         ("user", f"fox {i % 9}?"),

@@ -8,7 +8,7 @@ import pytest
 
 from gptkit.cli import main
 from gptkit.runtime.interrupt import SIGNALS
-from tests.cli.chatting import BASE, FINETUNE, conversation, write_chat
+from tests.cli.chatting import BASE, FINETUNE, PREFER, conversation, pair, write_chat
 
 TEXT = "".join(f"the {i % 7} quick brown foxes jump over {i % 5} lazy dogs.\n" for i in range(120))
 CONFIG = """\
@@ -83,3 +83,11 @@ def trained(project, gptkit):
     (project / "my.yaml").write_text(CONFIG.replace("max_steps: 6", "max_steps: 1"), "utf-8")
     assert gptkit("train", "my.yaml").code == 0
     return project
+
+
+@pytest.fixture
+def pair_project(chat_project):
+    """A folder with a trained model, pairs, and a config that puts them together."""
+    (chat_project / "dpo.yaml").write_text(PREFER, encoding="utf-8")
+    write_chat(chat_project / "pairs.jsonl", map(pair, range(60)))
+    return chat_project

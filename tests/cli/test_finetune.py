@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from tests.cli.chatting import conversation, write_chat
+from tests.data.sources.test_chat import BAD
 
 
 def files(run):
@@ -51,6 +52,19 @@ def test_bad_data_end_with_2_and_nothing_is_written(chat_project, gptkit):
         assert result.code == 2
         assert "chat.jsonl: line 2: field 'messages'" in result.err
     assert not (chat_project / "runs/ft").exists()
+
+
+def test_each_kind_of_bad_data_ends_with_2_and_names_its_line(chat_project, gptkit):
+    assert len(BAD) >= 20
+    for row, words in BAD.values():
+        line = row if isinstance(row, bytes) else json.dumps(row).encode()
+        good = json.dumps(conversation(0)).encode()
+        (chat_project / "chat.jsonl").write_bytes(b"\n".join([good, line, good]))
+
+        result = gptkit("finetune", "ft.yaml", "--dry-run")
+
+        assert result.code == 2
+        assert "chat.jsonl: line 2: " in result.err and words in result.err
 
 
 def test_a_template_that_refuses_a_conversation_names_its_line(chat_project, gptkit):

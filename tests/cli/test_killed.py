@@ -20,17 +20,20 @@ SETTINGS = (
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def command(run_dir):
-    sets = [part for setting in SETTINGS for part in ("--set", setting)]
-    return [
-        sys.executable, "-m", "gptkit", "train", "my.yaml", "--run-dir", run_dir, "--resume", "auto", *sets,
-    ]  # fmt: skip
+FEWER_STEPS = ("training.max_steps=16", "training.eval_every=8")
+LORA = "adapter={name: lora, rank: 2, dropout: 0.1}"
 
 
-def start(project, run_dir):
+def arguments(run_dir, config, *more):
+    sets = [part for setting in (*SETTINGS, *more) for part in ("--set", setting)]
+    return ["train", config, "--run-dir", run_dir, "--resume", "auto", *sets]
+
+
+def start(project, run_dir, config="my.yaml", *more):
+    command = [sys.executable, "-m", "gptkit", *arguments(run_dir, config, *more)]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     return subprocess.Popen(
-        command(run_dir), cwd=project, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command, cwd=project, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )  # fmt: skip
 
 
@@ -54,11 +57,11 @@ def reference(project):
     return project / "whole"
 
 
-def assert_same_end(run, reference):
+def assert_same_end(run, reference, steps=60):
+    last = f"checkpoints/step_{steps:08d}"
     for name in ("model.safetensors", "optimizer.safetensors", "state.json"):
-        ours = (run / "checkpoints/step_00000060" / name).read_bytes()
-        assert ours == (reference / "checkpoints/step_00000060" / name).read_bytes()
-    assert lines_of(run) == lines_of(reference) == 60
+        assert (run / last / name).read_bytes() == (reference / last / name).read_bytes()
+    assert lines_of(run) == lines_of(reference) == steps
 
 
 def test_a_run_killed_three_times_ends_with_the_same_bytes(project, reference):
@@ -71,6 +74,26 @@ def test_a_run_killed_three_times_ends_with_the_same_bytes(project, reference):
 
     assert start(project, "killed").wait(120) == 0
     assert_same_end(run, reference)
+
+
+@pytest.mark.parametrize(
+    ("config", "more"),
+    [("ft.yaml", ()), ("ft.yaml", (LORA,)), ("dpo.yaml", (LORA,))],
+    ids=["fine-tuning", "lora", "dpo"],
+)
+def test_fine_tuning_that_is_killed_ends_with_the_same_bytes(pair_project, gptkit, config, more):
+    more = (*more, *FEWER_STEPS)
+    process = start(pair_project, "killed", config, *more)
+    wait_for_lines(process, pair_project / "killed", 6)
+    process.kill()
+    process.wait(30)
+
+    whole = gptkit(*arguments("whole", config, *more))
+    rest = gptkit(*arguments("killed", config, *more))
+
+    assert (whole.code, rest.code) == (0, 0), whole.err + rest.err
+    assert "resumed  at step" in rest.err
+    assert_same_end(pair_project / "killed", pair_project / "whole", 16)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows delivers no SIGTERM to a child")

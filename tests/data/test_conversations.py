@@ -49,6 +49,28 @@ def test_tokens_and_answers_are_kept_whatever_the_shards(source, prepare, shard_
     assert (len(dataset.manifest.splits["train"].shards) > 10) == (shard_tokens == 50)
 
 
+def test_the_sides_of_a_pair_follow_one_another(tmp_path, prepare, tokens_of):
+    path = tmp_path / "pairs.jsonl"
+    rows = [
+        {"prompt": f"{i}?", "chosen": f"yes {i}", "rejected": "no " * (i + 1)} for i in range(9)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    dataset = prepare({"name": "preference", "paths": [str(path)]}, BPE, val_fraction=0.0)
+
+    assert dataset.are_pairs and dataset.is_chat
+    tokens, targets = np.array(tokens_of(dataset)), dataset.split("train").targets()
+    starts = dataset.split("train").document_starts
+    sides = [
+        dataset.tokenizer.decode(ids[said].tolist())
+        for ids, said in zip(
+            np.split(tokens, starts[1:]), np.split(targets, starts[1:]), strict=True
+        )
+    ]
+    expected = [row[side] + "<|im_end|>" for row in rows for side in ("chosen", "rejected")]
+    assert sides == expected
+
+
 def test_equal_conversations_never_part_and_none_is_cut(source, prepare, tokens_of):
     dataset = prepare(source, BPE, val_fraction=0.2)
     start = dataset.tokenizer.special_tokens["<|im_start|>"]

@@ -12,6 +12,7 @@ from gptkit.data.shards import InMemoryTokens
 from gptkit.errors import DataError
 from gptkit.model import GPT
 from gptkit.model.config import ModelConfig
+from gptkit.training import objective as objective_module
 from gptkit.training.objective import NextTokenObjective
 
 T = 16
@@ -162,18 +163,25 @@ def test_a_packed_batch_learns_what_its_conversations_learn_one_by_one(objective
         assert torch.allclose(gradients[name], parameter.grad, atol=1e-5), name
 
 
-def test_what_the_user_says_as_a_target_has_no_gradient(objective):
+@pytest.mark.parametrize("chunk_logits", [1 << 24, 3 * 50], ids=["whole logits", "in chunks"])
+def test_what_the_user_says_as_a_target_has_no_gradient(objective, monkeypatch, chunk_logits):
     tokens, is_target = conversations((5, 9, 4))
     batch = EvaluationConversations(tokens, is_target, T).batch(0)
-    logits = objective.model(batch.tokens, documents=batch.documents).detach().requires_grad_()
+    monkeypatch.setattr(objective_module, "chunk_logits", lambda device: chunk_logits)
+    # Past the final norm a position's gradient is that of its own target alone.
+    found = []
+    hidden = objective.model.hidden
 
-    torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
-    ).backward()
+    def watched(*args, **more):
+        found.append(hidden(*args, **more).detach().requires_grad_())
+        return found[0]
+
+    monkeypatch.setattr(objective.model, "hidden", watched)
+    objective(batch.tokens, batch.targets, batch.documents).backward()
 
     of_prompts = batch.targets == IGNORE_INDEX
-    assert (logits.grad[of_prompts] == 0).all()
-    assert (logits.grad[~of_prompts].abs().sum(-1) > 0).all()
+    assert (found[0].grad[of_prompts] == 0).all()
+    assert (found[0].grad[~of_prompts].abs().sum(-1) > 0).all()
 
 
 def test_no_logit_depends_on_another_conversation(objective):
@@ -187,3 +195,50 @@ def test_no_logit_depends_on_another_conversation(objective):
 
     assert torch.equal(before[~first], after[~first])
     assert not torch.equal(before[first], after[first])
+
+
+def pairs(lengths, **more):
+    """Pairs of (chosen, rejected) lengths."""
+    return conversations([length for pair in lengths for length in pair], **more)
+
+
+def test_an_epoch_holds_every_pair_once_each_side_in_its_row():
+    lengths = [(5, 9), (4, 7), (12, 3), (8, 8), (6, 14)]
+    tokens, is_target = pairs(lengths)
+    margins = np.arange(5.0)
+    windows = TrainingConversations(tokens, is_target, 1, T, seed=3, margins=margins)
+    ends = np.cumsum([length for pair in lengths for length in pair]).tolist()
+    starts = [0, *ends[:-1]]
+    expected = {
+        margin: [tuple(tokens.window(a, b - a - 1).tolist()) for a, b in sides]
+        for margin, sides in enumerate(
+            zip(zip(starts[::2], ends[::2], strict=True), zip(starts[1::2], ends[1::2], strict=True), strict=True)
+        )
+    }  # fmt: skip
+
+    found = {}
+    for i in range(windows.num_windows):
+        batch = windows.batch(i)
+        assert batch.tokens.shape == (2, T)
+        for k, margin in enumerate(batch.margins[0].tolist()):
+            if margin == margin:
+                sides = [batch.tokens[side][batch.documents[side] == k] for side in (0, 1)]
+                found[int(margin)] = [tuple(side.tolist()) for side in sides]
+
+    assert found == expected
+
+
+def test_a_pair_is_left_out_where_one_side_has_no_answer_in_reach():
+    tokens, is_target = pairs([(5, 40), (40, 5), (6, 7)])
+
+    packing = EvaluationConversations(tokens, is_target, T, margins=np.zeros(3)).packing
+
+    assert (packing.num_left_out, packing.num_items, packing.order.tolist()) == (2, 3, [2])
+
+
+def test_a_pair_that_is_cut_is_counted_once():
+    tokens, is_target = pairs([(40, 40), (40, 20)], learned=30)
+
+    packing = EvaluationConversations(tokens, is_target, T, margins=np.zeros(2)).packing
+
+    assert packing.num_cut == 2

@@ -34,15 +34,29 @@ def test_every_answer_is_right():
 
 
 def test_nothing_held_out_is_learned_from(tmp_path):
-    demo_chat.write(tmp_path, 300, 3000)
+    demo_chat.write(tmp_path, 300, 3000, 500)
 
     asked = {
-        json.loads(line)["prompt"] for line in (tmp_path / "chat.jsonl").open(encoding="utf-8")
+        json.loads(line)["prompt"]
+        for name in ("chat.jsonl", "pairs.jsonl")
+        for line in (tmp_path / name).open(encoding="utf-8")
     }
     cases = held_out(50)
     assert not asked & {case.question for case in cases}
     assert {case.task for case in cases} == set(TASKS)
     assert all(sum(case.task == task for case in cases) >= 10 for task in TASKS)
+
+
+def test_a_wrong_answer_is_wrong_and_of_the_right_kind():
+    cases = draw(300, seed=6)
+    answers = {case.task: {c.answer for c in cases if c.task == case.task} for case in cases}
+
+    wrong = demo_chat.wrong_answers(cases, seed=7)
+
+    for case, answer in zip(cases, wrong, strict=True):
+        assert answer != case.answer
+        mixed = sorted(answer.split()) == sorted(case.answer.split())
+        assert mixed or answer in answers[case.task]
 
 
 def test_cases_are_the_same_each_time():
@@ -65,3 +79,8 @@ def test_the_whole_way_in_short_form(tmp_path, monkeypatch, capsys):
         "base", "full", "LoRA",
     ]  # fmt: skip
     assert gptkit.load(tmp_path / "proof/lora-0").tokenizer.chat is not None
+    preferring = gptkit.train(
+        "demo_preference",
+        set={"model.init_from": str(tmp_path / "proof/full-0"), "training.max_steps": 2},
+    )
+    assert "val_reward_margin" in preferring.metrics[-1]

@@ -3,6 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from gptkit.data.batches import IGNORE_INDEX
+from gptkit.training import loss as loss_module
 from gptkit.training import objective as objective_module
 from gptkit.training.objective import NextTokenObjective
 
@@ -54,6 +55,21 @@ def test_chunks_give_the_loss_and_the_gradients_of_the_logits(
     assert len(small_chunks) == 1
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
     torch.testing.assert_close(gradients(model), gradients(plain), rtol=1e-5, atol=2e-6)
+
+
+def test_a_frozen_head_changes_no_other_gradient(make_model, batch, small_chunks, monkeypatch):
+    plain, model = (make_model(tie_embeddings=False) for _ in range(2))
+    NextTokenObjective(plain)(*batch).backward()
+    model.lm_head.weight.requires_grad_(False)
+    monkeypatch.setattr(loss_module, "_add_product", None)  # nothing is multiplied for it
+
+    NextTokenObjective(model)(*batch).backward()
+
+    assert len(small_chunks) == 2
+    found, expected = gradients(model), gradients(plain)
+    assert found.pop("lm_head.weight") is None
+    del expected["lm_head.weight"]
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_documents_reach_the_model(make_model, batch, small_chunks):

@@ -3,7 +3,7 @@
 A source is a section with one method, `documents(utf8)`; what else it may have is in `source.py`.
 """
 
-from gptkit.data.sources.chat import ChatConfig
+from gptkit.data.sources.chat import ChatConfig, ConversationsConfig, PreferenceConfig
 from gptkit.data.sources.huggingface import HuggingFaceConfig
 from gptkit.data.sources.imported import ImportedConfig
 from gptkit.data.sources.jsonl import JsonlConfig
@@ -16,9 +16,11 @@ from gptkit.section import Choices
 __all__ = [
     "SOURCES",
     "ChatConfig",
+    "ConversationsConfig",
     "HuggingFaceConfig",
     "ImportedConfig",
     "JsonlConfig",
+    "PreferenceConfig",
     "PythonStdlibConfig",
     "TextConfig",
     "TokensConfig",
@@ -37,6 +39,7 @@ SOURCES = Choices(
             TokensConfig,
             ImportedConfig,
             ChatConfig,
+            PreferenceConfig,
         )
     ),
     default="text",

@@ -22,6 +22,7 @@ from gptkit.recipes.interchange.source import Exported, load_exported, rounded
 from gptkit.recipes.interchange.table import print_proof
 from gptkit.recipes.journal import say
 from gptkit.recipes.load import Run
+from gptkit.training.objective_config import DPOConfig
 
 
 def run(exported: Exported, out: Path, *, dtype: str, verify: bool) -> None:
@@ -64,10 +65,11 @@ def run(exported: Exported, out: Path, *, dtype: str, verify: bool) -> None:
 
 def _facts(loaded: Run, class_name: str, dtype: str) -> CardFacts:
     row = next((r for r in loaded.metrics if r["step"] == loaded.step and "val_loss" in r), {})
+    of_pairs = isinstance(loaded.config.objective, DPOConfig)
     figures = {
         name: value
         for key, name in (
-            ("val_loss", "validation loss, nats per token"),
+            ("val_loss", f"validation loss, nats per {'pair' if of_pairs else 'token'}"),
             ("val_bits_per_byte", "validation bits per byte"),
         )
         if isinstance(value := row.get(key), float)

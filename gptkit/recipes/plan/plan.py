@@ -162,7 +162,7 @@ def _memory(config: RunConfig, dataset: Dataset, runtime: Runtime) -> Memory:
     assert rows is not None
     on_cpu = runtime.device.type == "cpu"
     shape = StepShape(
-        rows=rows,
+        rows=rows * _rows_together(dataset),
         context_length=config.model.context_length,
         micro_batches=config.training.accumulation(runtime.world_size),
         dtype=runtime.dtype,
@@ -185,9 +185,10 @@ def _put_together(
         model = MODELS.build(config.model, vocab_size)
     splits = dataset.manifest.splits
     training, context_length = config.training, config.model.context_length
-    tokens_per_step = training.batch_size * context_length
-    num_windows = (splits["train"].tokens - 1) // context_length
-    limits = Limits.of(training, context_length=context_length, num_windows=num_windows)
+    window_tokens = _rows_together(dataset) * context_length
+    tokens_per_step = training.batch_size * window_tokens
+    num_windows = max(1, (splits["train"].tokens - 1) // window_tokens)
+    limits = Limits.of(training, context_length=window_tokens, num_windows=num_windows)
     steps = _steps(limits, trial, training.eval_every)
     seconds = evaluations = None
     if trial is not None and steps is not None:
@@ -221,6 +222,11 @@ def _put_together(
     )
 
 
+def _rows_together(dataset: Dataset) -> int:
+    """Return how many rows of tokens make a sequence of a batch."""
+    return 2 if dataset.are_pairs else 1
+
+
 def _exported_as(config: RunConfig) -> tuple[str, str]:
     """Return the class of transformers that holds the model, or why there is none."""
     try:
@@ -251,7 +257,7 @@ def _loss_band(dataset: Dataset, flops: float) -> LossBand | None:
     Over our own runs, from 1e11 to 1e16 FLOP, the loss was near (1.5 - 0.115 (log10 FLOP - 11)) times that of the
     best n-gram model; the band is 12 % to each side. Text much larger than what is counted here is learned better.
     """
-    if not dataset.manifest.splits["val"].tokens:
+    if not dataset.manifest.splits["val"].tokens or dataset.are_pairs:
         return None
     scored = Scored(
         all_tokens(dataset.split("val"), _MOST_VAL_TOKENS), dataset.tokenizer.token_bytes()

@@ -6,19 +6,18 @@ import statistics
 import time
 from dataclasses import dataclass
 
-import torch
-
 from gptkit.config import RunConfig
 from gptkit.data.batches import Batch
 from gptkit.data.dataset import Dataset
+from gptkit.recipes.train.batches import score
 from gptkit.recipes.train.parts import Parts
 from gptkit.recipes.writing import training_sample
 from gptkit.runtime.interrupt import Interrupt
 from gptkit.runtime.runtime import Runtime
 from gptkit.runtime.timing import wait_for
-from gptkit.training.evaluate import Windows, evaluate
+from gptkit.training.evaluate import Windows
 from gptkit.training.feed import Feed
-from gptkit.training.objective import NextTokenObjective
+from gptkit.training.objective_config import OBJECTIVES
 from gptkit.training.step import train_step
 from gptkit.training.update import Update
 
@@ -53,16 +52,18 @@ def run_trial(config: RunConfig, dataset: Dataset, parts: Parts, runtime: Runtim
     return Trial(
         step=step,
         steps=steps,
-        evaluation=_time_evaluation(parts, runtime),
+        evaluation=_time_evaluation(config, parts, runtime),
         sample=_time_sample(config, dataset, parts, runtime),
         save=saved,
     )
 
 
 def _time_steps(config: RunConfig, parts: Parts, runtime: Runtime) -> tuple[float, int]:
-    rows = config.training.micro_batch_size or 1
-    example = torch.zeros((rows, config.model.context_length), dtype=torch.int64)
-    replica = runtime.replicate(NextTokenObjective(parts.model), example, warn=lambda text: None)
+    first = parts.batches.training.batch(0)
+    objective = OBJECTIVES.build(config.objective, parts.model)
+    replica = runtime.replicate(
+        objective, first.tokens, inputs=first.inputs(), warn=lambda text: None
+    )
     replica.train()
     update = Update(parts.state.optimizer, grad_clip=config.training.grad_clip, runtime=runtime)
     times: list[float] = []
@@ -102,14 +103,16 @@ class _First:
         return self._windows.batch(index)
 
 
-def _time_evaluation(parts: Parts, runtime: Runtime) -> float:
+def _time_evaluation(config: RunConfig, parts: Parts, runtime: Runtime) -> float:
     if parts.batches.validation is None:
         return 0.0
     windows = parts.batches.validation
-    evaluate(parts.model, _First(windows, 1), runtime)  # meets its shapes for the first time
+    score(
+        config.objective, parts.model, _First(windows, 1), runtime
+    )  # meets its shapes for the first time
     few = _First(windows, _EVALUATION_BATCHES)
     start = time.perf_counter()
-    evaluate(parts.model, few, runtime)
+    score(config.objective, parts.model, few, runtime)
     seconds = time.perf_counter() - start
     return seconds * len(windows) / len(few)
 

@@ -32,6 +32,7 @@ from gptkit.recipes.trust import trusted_config
 from gptkit.runs import read_record, run_of
 from gptkit.tokenizers.base import Tokenizer
 from gptkit.tokenizers.store import load_tokenizer
+from gptkit.training.objective_config import DPOConfig
 
 _MOST_SAMPLES = 12
 _LONGEST_SAMPLE = 20_000
@@ -68,6 +69,11 @@ class RunFacts:
     log: dict[str, str]
     """What the log's opening lines say: data, model, run, machine, system."""
     started: datetime | None
+
+    @property
+    def of_pairs(self) -> bool:
+        """Whether its losses are those of pairs of answers."""
+        return self.config is not None and isinstance(self.config.objective, DPOConfig)
 
     @property
     def vocab_size(self) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from gptkit.errors import ConfigError
 from gptkit.recipes.report.facts import RunFacts
-from gptkit.recipes.report.sections import loss_series
+from gptkit.recipes.report.sections import loss_series, loss_unit
 
 _INCHES = (5.5, 3.4)  # a column and a half
 _DOTS_PER_INCH = 200
@@ -55,7 +55,7 @@ def save_figure(target: Path, run: RunFacts, baselines: Mapping[str, float]) -> 
                 fontsize=7,
             )
         axes.set_xlabel("step")
-        axes.set_ylabel("loss, nats per token")
+        axes.set_ylabel(f"loss, {loss_unit(run)}")
         axes.spines[["top", "right"]].set_visible(False)
         if axes.lines:
             axes.legend(frameon=False)

@@ -12,6 +12,7 @@ from gptkit.insight.memorisation import Copies, find_copies
 from gptkit.recipes.evaluate import Examination, examine
 from gptkit.recipes.load import load_run
 from gptkit.recipes.report.facts import RunFacts
+from gptkit.recipes.report.verdict_of_pairs import UNMOVED
 
 # So many tokens are counted in a twentieth of a second.
 _QUICK_TRAIN_TOKENS = 300_000
@@ -22,6 +23,8 @@ QUICK_SEARCH_TOKENS = 1_500_000
 
 def quick_baselines(run: RunFacts) -> tuple[Baseline, ...]:
     """Return uniform, unigram and bigram; the latter from the beginning of the splits where they are long."""
+    if run.of_pairs:
+        return (Baseline("the model it began with", UNMOVED, None),)
     uniform = math.log(max(run.vocab_size, 2))
     splits = {} if run.dataset is None else run.dataset.manifest.splits
     is_chat = run.dataset is not None and run.dataset.is_chat  # n-grams know no speakers
@@ -45,6 +48,8 @@ def examination(
 
     note: is told why.
     """
+    if run.of_pairs:
+        return None  # its log has all that is measured on pairs
     if run.dataset is None:
         note("the prepared tokens of this run are not here: nothing is measured anew")
         return None

@@ -23,6 +23,7 @@ from gptkit.recipes.report import measured, samples, sections
 from gptkit.recipes.report.facts import RunFacts, gather
 from gptkit.recipes.report.measure import QUICK_SEARCH_TOKENS, copies, examination, quick_baselines
 from gptkit.recipes.report.verdict import Evidence, Verdict, judge
+from gptkit.recipes.report.verdict_of_pairs import judge_pairs
 from gptkit.runs import resolve, run_of
 
 
@@ -99,10 +100,12 @@ class Report:
         """Return the report of a run; without an evaluation its baselines are quick ones."""
         baselines = quick_baselines(facts) if found is None else found.baselines
         losses = {baseline.name: baseline.loss for baseline in baselines}
-        evidence = Evidence(
-            facts.curve("train_loss"), facts.curve("val_loss"), facts.vocab_size, losses
-        )
-        return cls(facts, baselines, judge(evidence), found, copied)
+        train, val = facts.curve("train_loss"), facts.curve("val_loss")
+        if facts.of_pairs:
+            verdict = judge_pairs(train, val, facts.at_checkpoint.get("val_accuracy"))
+        else:
+            verdict = judge(Evidence(train, val, facts.vocab_size, losses))
+        return cls(facts, baselines, verdict, found, copied)
 
     @property
     def losses(self) -> dict[str, float]:
@@ -126,7 +129,9 @@ class Report:
                 sections.key_figures(facts),
                 sections.curves(facts, self.losses),
                 sections.evaluations(facts),
-                measured.beside_baselines(self.baselines, self.loss, whole=found is not None),
+                None
+                if facts.of_pairs
+                else measured.beside_baselines(self.baselines, self.loss, whole=found is not None),
                 measured.by_context(found),
                 measured.confidence(found),
                 measured.ends(found),

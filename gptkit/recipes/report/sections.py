@@ -43,9 +43,14 @@ def key_figures(run: RunFacts) -> Html:
     seconds, speed = run.last("elapsed_seconds"), run.last("tokens_per_second")
     tokens = run.last("tokens")
     found: list[tuple[str, str, str]] = []
+    gained, right = row.get("val_reward_margin"), row.get("val_accuracy")
     if loss is not None:
-        found.append(("validation loss", f"{loss:.4f}", "nats per token"))
+        found.append(("validation loss", f"{loss:.4f}", loss_unit(run)))
+    if loss is not None and not run.of_pairs:
         found.append(("perplexity", f"{math.exp(min(loss, 700)):,.4g}", "exp(loss)"))
+    if gained is not None and right is not None:
+        found.append(("prefers the chosen", f"{right:.1%}", "of held-out pairs"))
+        found.append(("reward margin", f"{gained:.3f}", "chosen above rejected answers"))
     if bits is not None:
         found.append(("bits per byte", f"{bits:.4f}", "compares between tokenizers"))
     found.append(("parameters", short(run.num_parameters), f"vocabulary {run.vocab_size:,}"))
@@ -62,7 +67,7 @@ def curves(run: RunFacts, baselines: Mapping[str, float]) -> Html:
     """Return the loss curves and, smaller, what else was logged."""
     loss = chart(
         Chart(
-            "Loss, nats per token",
+            f"Loss, {loss_unit(run)}",
             "step",
             loss_series(run),
             [Level(name, value) for name, value in baselines.items()],
@@ -73,6 +78,7 @@ def curves(run: RunFacts, baselines: Mapping[str, float]) -> Html:
         ("Learning rate", "learning_rate", 0),
         ("Gradient norm, before clipping", "grad_norm", 3),
         ("Validation accuracy", "val_accuracy", 1),
+        ("Reward margin", "val_reward_margin", 1),
         ("Tokens per second", "tokens_per_second", 2),
     )
     small = [
@@ -81,6 +87,11 @@ def curves(run: RunFacts, baselines: Mapping[str, float]) -> Html:
         if len(run.curve(key)) > 1
     ]
     return section("Curves", loss, element("div", *small, class_="small"))
+
+
+def loss_unit(run: RunFacts) -> str:
+    """Return what the losses of a run are of."""
+    return "nats per pair" if run.of_pairs else "nats per token"
 
 
 def loss_series(run: RunFacts) -> list[Series]:

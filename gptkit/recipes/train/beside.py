@@ -15,12 +15,13 @@ from gptkit.data.dataset import Dataset
 from gptkit.model import GPT
 from gptkit.model.lora import merged_in_place
 from gptkit.recipes.journal import Journal
-from gptkit.recipes.train.batches import ScoredBatches
+from gptkit.recipes.train.batches import ScoredBatches, score
 from gptkit.recipes.writing import excerpt, training_sample
 from gptkit.runtime.interrupt import Interrupt
 from gptkit.runtime.runtime import Runtime
+from gptkit.section import Section
 from gptkit.training.config import TrainingConfig
-from gptkit.training.evaluate import Evaluation, evaluate
+from gptkit.training.evaluate import Evaluation
 from gptkit.training.progress import Progress
 from gptkit.training.snapshot import Snapshot
 
@@ -127,6 +128,7 @@ class Evaluator:
     runtime: Runtime
     interrupt: Interrupt
     config: TrainingConfig
+    objective: Section
     samples_dir: Path | None
     """None on the ranks that draw none."""
     progress: Progress
@@ -138,7 +140,8 @@ class Evaluator:
         """Return the validation figures; None when a signal came, or nothing was held out."""
         evaluation = None
         if self.windows is not None:
-            evaluation = evaluate(
+            evaluation = score(
+                self.objective,
                 self.model,
                 self.windows,
                 self.runtime,

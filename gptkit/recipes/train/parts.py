@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch.optim import Optimizer
@@ -10,11 +11,14 @@ from gptkit.checkpoint import step_name, verify
 from gptkit.checkpoint.store import load_optimizer, load_state, load_weights
 from gptkit.config import RunConfig
 from gptkit.data.dataset import Dataset
+from gptkit.errors import CheckpointError
 from gptkit.loggers.metrics import METRICS_NAME, read_metrics
 from gptkit.model import GPT
-from gptkit.recipes.train.batches import RunBatches, run_batches
+from gptkit.recipes.train.batches import RunBatches, check_objective, run_batches
 from gptkit.recipes.train.model import start_model
+from gptkit.recipes.train.reference import REFERENCE_KEY, Reference
 from gptkit.recipes.train.resume import Resumed
+from gptkit.recipes.weights import BASE_KEY
 from gptkit.runtime.runtime import Runtime
 from gptkit.training.limits import Limits
 from gptkit.training.optimizer_config import OPTIMIZERS
@@ -30,8 +34,8 @@ class Parts:
     model: GPT
     state: TrainingState
     """The model again, with its optimizer."""
-    base_sha256: str | None
-    """Of the weights that an adapter belongs to."""
+    origin: Mapping[str, str]
+    """What state.json holds of the weights that the run began with."""
     progress: Progress
     good: Snapshot | None
     """The last milestone's state, where a run that may roll back is resumed behind one."""
@@ -42,36 +46,65 @@ class Parts:
 
 
 def build_parts(
-    config: RunConfig, dataset: Dataset, runtime: Runtime, resumed: Resumed | None
+    config: RunConfig,
+    dataset: Dataset,
+    runtime: Runtime,
+    resumed: Resumed | None,
+    *,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Parts:
-    """Return the parts of a run on the runtime's device.
+    """Return the parts of a run on the runtime's device; say: is told what takes long.
 
     Raises: ConfigError when `model.init_from` does not fit; CheckpointError when the resumed state does not.
     """
+    check_objective(config.objective, dataset)
     started = start_model(config, dataset, resumed)
     model = started.model.to(runtime.device)
+    origin = {} if started.base_sha256 is None else {BASE_KEY: started.base_sha256}
+    margins = None
+    if dataset.are_pairs:
+        reference = _reference(config, dataset, runtime, resumed, model, say)
+        origin[REFERENCE_KEY] = reference.sha256
+        margins = reference.margins
     optimizer: Optimizer = OPTIMIZERS.build(config.optimizer, model)
     progress = Progress()
     if resumed is not None:
         kept = load_optimizer(resumed.checkpoint)
         load_optimizer_state(optimizer, model, kept.tensors, kept.scalars, runtime.scaler)
         progress = Progress.from_json(resumed.state["progress"])
-    batches = run_batches(config, dataset)
-    context_length = config.model.context_length
-    num_windows = batches.training.num_windows
-    limits = Limits.of(config.training, context_length=context_length, num_windows=num_windows)
+    batches = run_batches(config, dataset, margins)
+    windows = batches.training
+    limits = Limits.of(
+        config.training, context_length=windows.window_tokens, num_windows=windows.num_windows
+    )
     elapsed_before = 0.0 if resumed is None else _elapsed_seconds(resumed, progress)
     state = TrainingState(model, optimizer, runtime.scaler, started.kept)
     return Parts(
         model=model,
         state=state,
-        base_sha256=started.base_sha256,
+        origin=origin,
         progress=progress,
         good=_milestone(config, resumed, progress, state) if resumed is not None else None,
         batches=batches,
         limits=limits,
         elapsed_before=elapsed_before,
     )
+
+
+def _reference(
+    config: RunConfig,
+    dataset: Dataset,
+    runtime: Runtime,
+    resumed: Resumed | None,
+    model: GPT,
+    say: Callable[[str], None],
+) -> Reference:
+    if resumed is None:
+        return Reference.of_new_run(config, dataset, runtime, model, say)
+    sha256 = resumed.state.get(REFERENCE_KEY)
+    if not isinstance(sha256, str):
+        raise CheckpointError(f"{resumed.checkpoint}: does not say what it began with")
+    return Reference.of_checkpoint(config, dataset, runtime, sha256, say)
 
 
 def _milestone(

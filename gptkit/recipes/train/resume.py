@@ -35,6 +35,7 @@ _FIXED = (
     "data.tokenizer.",
     "data.val_fraction",
     "data.test_fraction",
+    "objective.name",
     "optimizer.name",
     "adapter.",
     "freeze",
@@ -148,7 +149,7 @@ def changes(config: RunConfig, resumed: Resumed) -> list[str]:
     ]
     if refused:
         raise ConfigError(
-            f"'{resumed.run_dir}' cannot be resumed with another model, adapter, optimizer or tokens: "
+            f"'{resumed.run_dir}' cannot be resumed with another model, adapter, objective, optimizer or tokens: "
             + "; ".join(refused)
         )
     return list(different.values())

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from gptkit.checkpoint.store import Contents
@@ -18,14 +17,13 @@ from gptkit.recipes.train.beside import Evaluator, Saver
 from gptkit.recipes.train.parts import Parts
 from gptkit.recipes.train.run_folder import RunFolder, claim, open_run_folder
 from gptkit.recipes.train.words import last_words, opening_words, system_words
-from gptkit.recipes.weights import BASE_KEY
 from gptkit.runtime.interrupt import Interrupt
 from gptkit.runtime.runtime import Runtime
 from gptkit.training.config import TrainingConfig
 from gptkit.training.feed import Feed
 from gptkit.training.loop import Beside, Outcome
 from gptkit.training.loop import train as run_loop
-from gptkit.training.objective import NextTokenObjective
+from gptkit.training.objective_config import OBJECTIVES
 from gptkit.training.pace import Pace
 from gptkit.training.progress import Progress
 from gptkit.training.spikes import SpikeWatch
@@ -60,11 +58,12 @@ def run_session(session: Session, changed: list[str]) -> Path | None:
     Raises: Interrupted when a signal ended the run.
     """
     config, runtime, journal = session.config, session.runtime, session.journal
-    rows = config.training.micro_batch_size or 1
-    example = torch.zeros((rows, config.model.context_length), dtype=torch.int64)
+    first = session.parts.batches.training.batch(0)
     with session.interrupt.at_once():  # a compiler takes long and asks for nothing
-        objective = NextTokenObjective(session.parts.model)
-        replica = runtime.replicate(objective, example, warn=journal.say)
+        objective = OBJECTIVES.build(config.objective, session.parts.model)
+        replica = runtime.replicate(
+            objective, first.tokens, inputs=first.inputs(), warn=journal.say
+        )
     config = resolved(config, runtime)  # the compiler may have failed
     if not runtime.is_main:
         outcome = _loop(session, replica, _silent(session))
@@ -148,7 +147,6 @@ def _loop(session: Session, replica: nn.Module, beside: Beside) -> Outcome:
 
 
 def _saver(session: Session, config: RunConfig, run_dir: Path) -> Saver:
-    base = session.parts.base_sha256
     return Saver(
         run_dir=run_dir,
         config=config,
@@ -159,7 +157,7 @@ def _saver(session: Session, config: RunConfig, run_dir: Path) -> Saver:
             state={
                 "data_identity": session.dataset.identity,
                 "world_size": session.runtime.world_size,
-                **({} if base is None else {BASE_KEY: base}),
+                **session.parts.origin,
             },
             plugins=session.plugins,
         ),
@@ -195,6 +193,7 @@ def _evaluator(session: Session, samples_dir: Path | None) -> Evaluator:
         runtime=session.runtime,
         interrupt=session.interrupt,
         config=session.config.training,
+        objective=session.config.objective,
         samples_dir=samples_dir,
         progress=session.parts.progress,
         is_last=session.is_last,

@@ -11,7 +11,7 @@ from typing import Any
 from gptkit.config import Override, RunConfig, find_config, from_mapping
 from gptkit.config.overrides import parse_override
 from gptkit.data.prepare import check_data, check_text
-from gptkit.data.sources import ChatConfig
+from gptkit.data.sources import ConversationsConfig
 from gptkit.dial import open_keys
 from gptkit.errors import ConfigError
 from gptkit.loggers.config import check_installed
@@ -89,7 +89,7 @@ def check(config: RunConfig, *, devices: int = 1) -> None:
 
 def min_train_tokens(config: RunConfig) -> int:
     """Return how many tokens the training split needs: those of a window and the one after it."""
-    any_length = isinstance(config.data.source, ChatConfig)
+    any_length = isinstance(config.data.source, ConversationsConfig)
     any_length = any_length or "model.context_length" in open_keys(config)
     return 2 if any_length else config.model.context_length + 1
 

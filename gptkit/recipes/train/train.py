@@ -84,7 +84,7 @@ def train(
                     config = choice.config
                     for reason in choice.reasons:
                         journal.say(f"chosen   {reason}")
-                parts = build_parts(config, dataset, runtime, resumed)
+                parts = build_parts(config, dataset, runtime, resumed, say=journal.say)
                 if resumed is None and config.training.preflight and runtime.is_main:
                     check_before_training(config, dataset, parts, plugins, journal.say)
         session = Session(
