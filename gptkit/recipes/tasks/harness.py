@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from gptkit.errors import ConfigError
+from gptkit.recipes.journal import say
 from gptkit.recipes.tasks.answers import Answers, Request
 
 # The harness's own, so that few-shot examples are those of everyone's figures.
@@ -86,6 +87,7 @@ def _load(names: Sequence[str], folder: Path | None) -> dict[str, Any]:
         known = TaskManager(include_path=str(folder), include_defaults=False)
     if known is None or not set(names) <= set(known.all_subtasks):
         own = [] if known is None else known.all_tasks
+        say("looking through lm-evaluation-harness's own tasks")
         known = TaskManager(include_path=None if folder is None else str(folder))
         if missing := [name for name in names if name not in known.task_index]:
             raise ConfigError(_unknown(missing[0], known.all_tasks, folder, own))
