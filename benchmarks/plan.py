@@ -93,7 +93,7 @@ def main() -> None:
     print("| run | memory said | taken | | time said | taken | |\n|---|---|---|---|---|---|---|")
     for name in chosen:
         config, settings = CASES[name]
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(prefix="bench-plan-") as folder:
             memory, seconds, took_memory, took_seconds = compare(config, settings, Path(folder))
         print(
             f"| {name} | {memory / 1e6:.0f} MB | {took_memory / 1e6:.0f} MB | {memory / took_memory - 1:+.0%}"

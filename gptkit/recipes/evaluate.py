@@ -220,7 +220,8 @@ def _excerpt(loaded: Run, ids: np.ndarray, passage: Passage) -> str:
     stretch = ids[passage.start : passage.start + min(passage.tokens, _EXCERPT_TOKENS)]
     stands_for = loaded.tokenizer.token_bytes()[stretch]
     text = loaded.tokenizer.decode(stretch[stands_for > 0])  # without end-of-text
-    line = " ".join(text.split())[:_EXCERPT_CHARACTERS]
+    # A stretch may begin and end within a character.
+    line = " ".join(text.strip("\ufffd").split())[:_EXCERPT_CHARACTERS]
     return "".join(char if char.isprintable() else "\ufffd" for char in line)
 
 
