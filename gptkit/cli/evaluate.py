@@ -17,7 +17,8 @@ def evaluate(
         str, typer.Option(metavar="val|test|train", help="Part of the run's own data.")
     ] = "val",
     data: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="A text file, in place of the run's data.")
+        Path | None,
+        typer.Option(metavar="PATH", help="A text file or a .jsonl, in place of the run's data."),
     ] = None,
     stride: Annotated[
         int | None,
