@@ -1,12 +1,16 @@
-"""What `gptkit plan` says against what `gptkit train` then takes: python benchmarks/plan.py [CASE...]
+"""What `gptkit plan` says against what `gptkit train` then takes: python benchmarks/plan.py [--one-core] [CASE...]
 
 Each case is planned, then trained in a process of its own, whose peak memory is what the system
-says of it at the end (ru_maxrss) and whose time is the last `elapsed_seconds` of its metrics.
-Results: plan.md. Run it on a quiet machine: a plan cannot know what else will run.
+says of it at the end (ru_maxrss) and whose time is that of its training loop, the last evaluation
+and sample included (the last `elapsed_seconds` of its metrics leaves those out).
+Results: plan.md. Run it on a quiet machine: a plan cannot know what else will run. Where there is
+none, `--one-core` lets both compute in one thread and counts its processor seconds, which other
+programs do not lengthen much.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -61,18 +65,48 @@ CASES = {
         ],
     ),
 }
+# What a process runs to be `gptkit plan` or `gptkit train`: with this clock, and with the seconds of
+# the training loop written to a file.
+_TIMED = """\
+import sys, time
+from gptkit.cli import main
+from gptkit.runtime.process import share_the_cores
+
+share_the_cores()  # before torch, which the next line imports
+from gptkit.recipes.train import session
+
+clock, path = getattr(time, sys.argv.pop(1)), sys.argv.pop(1)
+plain, time.perf_counter = session.run_loop, clock
+
+def timed(*args, **options):
+    start = clock()
+    found = plain(*args, **options)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(str(clock() - start))
+    return found
+
+session.run_loop = timed
+main()
+"""
 # Linux counts in KiB, macOS in bytes.
 _UNIT = 1 if platform.system() == "Darwin" else 1024
 
 
 def main() -> None:
     """Print a row for each case."""
-    chosen = sys.argv[1:] or list(CASES)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
+    parser.add_argument(
+        "--one-core", action="store_true", help="one thread, and its processor seconds"
+    )
+    args = parser.parse_args()
     print("| run | memory said | taken | | time said | taken | |\n|---|---|---|---|---|---|---|")
-    for name in chosen:
+    for name in args.cases or CASES:
         config, settings = CASES[name]
-        with tempfile.TemporaryDirectory() as folder:
-            memory, seconds, took_memory, took_seconds = compare(config, settings, Path(folder))
+        with tempfile.TemporaryDirectory(prefix="bench-plan-") as folder:
+            memory, seconds, took_memory, took_seconds = compare(
+                config, settings, Path(folder), one_core=args.one_core
+            )
         print(
             f"| {name} | {memory / 1e6:.0f} MB | {took_memory / 1e6:.0f} MB | {memory / took_memory - 1:+.0%}"
             f" | {seconds:.1f} s | {took_seconds:.1f} s | {seconds / took_seconds - 1:+.0%} |",
@@ -80,25 +114,31 @@ def main() -> None:
         )
 
 
-def compare(config: str, settings: list[str], folder: Path) -> tuple[float, float, float, float]:
+def compare(
+    config: str, settings: list[str], folder: Path, *, one_core: bool = False
+) -> tuple[float, float, float, float]:
     """Return bytes and seconds as planned, then as taken."""
     options = [part for setting in settings for part in ("--set", setting)]
-    command = [sys.executable, "-m", "gptkit"]
-    subprocess.run([*command, "prepare", config, *options], check=True, stdout=subprocess.DEVNULL)
+    env = {**os.environ, **({"OMP_NUM_THREADS": "1"} if one_core else {})}
+    seconds = folder / "seconds.txt"
+    clock = "process_time" if one_core else "perf_counter"
+    command = [sys.executable, "-c", _TIMED, clock, str(seconds)]
+    subprocess.run(
+        [*command, "prepare", config, *options], check=True, stdout=subprocess.DEVNULL, env=env
+    )
     planned = subprocess.run(
-        [*command, "plan", config, *options, "--json"], check=True, stdout=subprocess.PIPE
+        [*command, "plan", config, *options, "--json"], check=True, stdout=subprocess.PIPE, env=env
     )
     plan = json.loads(planned.stdout)
     run = [*command, "train", config, *options, "--run-dir", str(folder / "run")]
-    child = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
     _, status, usage = os.wait4(child.pid, 0)
     assert status == 0, f"{run} failed"
-    lines = (folder / "run/metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return (
         plan["memory"]["total"],
         plan["seconds"],
         usage.ru_maxrss * _UNIT,
-        json.loads(lines[-1])["elapsed_seconds"],
+        float(seconds.read_text(encoding="utf-8")),
     )
 
 

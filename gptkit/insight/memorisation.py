@@ -21,9 +21,10 @@ from gptkit.tokenizers.base import Tokenizer
 
 SHORTEST = 48
 """Bytes of a passage that counts: about eight English words, or sixteen Chinese characters."""
-_CHUNK_TOKENS = 1 << 20
+# Half a megabyte of text: its hashes take 20 MB, and this runs at the end of a run, beside the model.
+_CHUNK_TOKENS = 1 << 17
 _MOST_PLACES = (
-    64  # of one stretch in a chunk: a line that stands there a million times is found often enough
+    8  # of one stretch in a chunk: a line that stands there a million times is found often enough
 )
 _BASE = 0x9E3779B97F4A7C15  # odd, so that no power of it loses bits modulo 2 ** 64
 

@@ -222,9 +222,11 @@ def _dataset(loaded: Run) -> Dataset:
 
 
 def _excerpt(loaded: Run, ids: np.ndarray, passage: Passage) -> str:
-    length = min(passage.tokens, _EXCERPT_TOKENS)
-    text = loaded.tokenizer.decode(ids[passage.start : passage.start + length])
-    line = " ".join(text.split())[:_EXCERPT_CHARACTERS]
+    stretch = ids[passage.start : passage.start + min(passage.tokens, _EXCERPT_TOKENS)]
+    stands_for = loaded.tokenizer.token_bytes()[stretch]
+    text = loaded.tokenizer.decode(stretch[stands_for > 0])  # without end-of-text
+    # A stretch may begin and end within a character.
+    line = " ".join(text.strip("\ufffd").split())[:_EXCERPT_CHARACTERS]
     return "".join(char if char.isprintable() else "\ufffd" for char in line)
 
 

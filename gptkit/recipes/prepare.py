@@ -141,7 +141,7 @@ def _print_report(dataset: Dataset, text: TextFacts) -> None:
     for name, share in text.overlap.items():
         print(f"overlap    {share:.2%} of {name} stands word for word in train")
     print(
-        f"characters {text.rare_characters:,} different ones come once or twice;"
+        f"characters {text.rare_characters:,} different ones come once or twice in train;"
         f" {sum(text.controls.values()):,} control or invisible"
     )
     if text.examined_bytes < sum(split.bytes for split in text.splits):

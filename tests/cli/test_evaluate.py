@@ -77,3 +77,16 @@ def test_documents_of_jsonl_are_ranked(trained, gptkit):
     assert figures["worst"][0]["text"].split() == rows[7]["text"].split()[:1] or (
         figures["worst"][0]["text"] in " ".join(rows[7]["text"].split())
     )
+
+
+def test_excerpts_of_documents_hold_text_and_no_special_tokens(project, gptkit):
+    rows = [{"text": f"fox {i} jumps over dog {i * i}. " * 3} for i in range(80)]
+    (project / "docs.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    data = (
+        "data={source: {name: jsonl, paths: [docs.jsonl]}, tokenizer: {name: bpe, vocab_size: 280},"
+    )
+    assert gptkit("train", "my.yaml", "--set", data + " val_fraction: 0.4}").code == 0
+
+    figures = json.loads(gptkit("eval", "--json").out)
+
+    assert figures["worst"] and all(one["text"].startswith("fox ") for one in figures["worst"])

@@ -35,6 +35,8 @@ _USUAL_PROCESS = 350_000_000
 """Bytes of Python with torch, where the system does not say."""
 _KERNELS = 60_000_000
 """Bytes that torch's threads and the first products add to a process."""
+_BESIDE = 20_000_000
+"""Bytes of a run that come neither before its steps nor with them: preflight, lines, the threads of autograd."""
 _SCRATCH = 1.15
 """A CPU's step takes so many times what its tensors do: scratch space of kernels, holes in the heap."""
 _MOST_VAL_TOKENS = 200_000
@@ -138,26 +140,32 @@ def make_plan(
         config = choice.config
         # Also loads what a first product loads, so that it counts as the process's.
         reach = runtime.peak_flops()
-        memory = _memory(config, dataset, runtime)
+        loaded = resident_bytes()
+        memory = _memory(config, dataset, runtime, loaded)
         trial = None
         before = resident_bytes()
         forget_peak()
         if memory.device is None or memory.total < memory.device:
             trial = run_trial(config, dataset, build_parts(config, dataset, runtime, None), runtime)
             if runtime.device.type == "cpu":
-                memory = replace(memory, measured=_measured(memory.process, before, peak_bytes()))
+                memory = replace(memory, measured=_measured(loaded, before, peak_bytes()))
         else:
             note("no step was tried: there is not enough memory for one")
         plan = _put_together(config, dataset, memory, trial, runtime, reach)
     return _with_advice(config, replace(plan, chosen=choice.reasons))
 
 
-def _measured(process: int, before: int | None, peak: int | None) -> int | None:
-    """Return what a run takes, of what a trial added to this process, which has more loaded than a run."""
-    return None if before is None or peak is None else process + peak - before
+def _measured(loaded: int | None, before: int | None, peak: int | None) -> int | None:
+    """Return what a run takes: what was loaded first, and what a trial added.
+
+    Not what came between, which only a plan loads to do its arithmetic: about 100 MB.
+    """
+    if loaded is None or before is None or peak is None:
+        return None
+    return loaded + _BESIDE + peak - before
 
 
-def _memory(config: RunConfig, dataset: Dataset, runtime: Runtime) -> Memory:
+def _memory(config: RunConfig, dataset: Dataset, runtime: Runtime, loaded: int | None) -> Memory:
     rows = config.training.micro_batch_size
     assert rows is not None
     on_cpu = runtime.device.type == "cpu"
@@ -167,7 +175,7 @@ def _memory(config: RunConfig, dataset: Dataset, runtime: Runtime) -> Memory:
         micro_batches=config.training.accumulation(runtime.world_size),
         dtype=runtime.dtype,
     )
-    process = (resident_bytes() or _USUAL_PROCESS) + _KERNELS if on_cpu else 0
+    process = (loaded or _USUAL_PROCESS) + _KERNELS if on_cpu else 0
     run = footprint(config.model, dataset.tokenizer.vocab_size, config.optimizer, shape)
     return Memory(run, process, device_memory(runtime.device))
 

@@ -44,21 +44,20 @@ class Trial:
 
 
 def run_trial(config: RunConfig, dataset: Dataset, parts: Parts, runtime: Runtime) -> Trial:
-    """Time steps, evaluation, sample and copy of a run; its weights and optimizer change."""
-    step, steps = _time_steps(config, parts, runtime)
-    start = time.perf_counter()
-    parts.state.snapshot(parts.progress)
-    saved = time.perf_counter() - start
+    """Time steps, copy, evaluation and sample of a run; its weights and optimizer change."""
+    times, save = _time_steps(config, parts, runtime)
+    warm = times[min(_WARM_UP, len(times) - 1) :]
     return Trial(
-        step=step,
-        steps=steps,
+        step=statistics.median(warm),
+        steps=len(warm),
         evaluation=_time_evaluation(config, parts, runtime),
         sample=_time_sample(config, dataset, parts, runtime),
-        save=saved,
+        save=save,
     )
 
 
-def _time_steps(config: RunConfig, parts: Parts, runtime: Runtime) -> tuple[float, int]:
+def _time_steps(config: RunConfig, parts: Parts, runtime: Runtime) -> tuple[list[float], float]:
+    """Return the seconds of one step after another, and those of the copy for a checkpoint."""
     first = parts.batches.training.batch(0)
     objective = OBJECTIVES.build(config.objective, parts.model)
     replica = runtime.replicate(
@@ -67,26 +66,39 @@ def _time_steps(config: RunConfig, parts: Parts, runtime: Runtime) -> tuple[floa
     replica.train()
     update = Update(parts.state.optimizer, grad_clip=config.training.grad_clip, runtime=runtime)
     times: list[float] = []
-    begin = time.perf_counter()
     with Feed(parts.batches.training, runtime) as feed:
-        feed.go_to(0, config.training)
-        for step in range(_WARM_UP + _MOST_STEPS):
+
+        def step() -> None:
             start = time.perf_counter()
             train_step(
                 replica,
                 feed.next_step(),
                 update,
-                step=step,
+                step=len(times),
                 seed=config.training.seed,
                 runtime=runtime,
             )
             wait_for(runtime.device)
-            now = time.perf_counter()
-            times.append(now - start)
-            if now - begin > _SECONDS and len(times) > 1:
+            times.append(time.perf_counter() - start)
+
+        feed.go_to(0, config.training)
+        begin = time.perf_counter()
+        while len(times) < _WARM_UP + _MOST_STEPS:
+            step()
+            if time.perf_counter() - begin > _SECONDS and len(times) > 1:
                 break
-    warm = times[min(_WARM_UP, len(times) - 1) :]
-    return statistics.median(warm), len(warm)
+        start = time.perf_counter()
+        kept = parts.state.snapshot(parts.progress)
+        save = time.perf_counter() - start
+        if _goes_on_after_saving(config, parts):
+            step()  # beside the copy: so much memory do steps take while a checkpoint is written
+        del kept
+    return times, save
+
+
+def _goes_on_after_saving(config: RunConfig, parts: Parts) -> bool:
+    training, steps = config.training, parts.limits.max_steps
+    return steps is None or min(training.save_every, training.eval_every) < steps
 
 
 class _First:

@@ -1,0 +1,1 @@
+"""gptkit eval --tasks: questions of lm-evaluation-harness, answered by a trained model."""
