@@ -60,13 +60,11 @@ def _compare(
 ) -> Finding:
     ours = [members[index] for index in arm.members]
     theirs = [members[index] for index in reference.members]
-    clusters = ruler.clusters(ours, theirs)
     enough = min(len(ours), len(theirs)) >= ENOUGH_SEEDS
     if enough:
-        losses = [[ruler.value(member) for member in side] for side in (ours, theirs)]
-        interval = between_recipes(losses[0], losses[1], clusters, confidence)
+        interval = between_recipes(*ruler.seeds(ours, theirs), confidence)
     else:
-        interval = between_checkpoints(clusters, confidence)
+        interval = between_checkpoints(ruler.clusters(ours, theirs), confidence)
     words = _about_recipes if enough else _about_checkpoints
     sentence = words(arm, reference, interval, ruler, confidence)
     return Finding(arm, reference, interval, enough, confidence, sentence)
