@@ -123,7 +123,7 @@ def test_dragging_zooms_and_a_button_goes_back(long_report, chromium):
 
     assert before[0] == "20,000" and before[-1] == "100,000"
     assert all(20_000 <= int(tick.replace(",", "")) <= 41_000 for tick in zoomed)
-    assert tip == "whole run"
+    assert tip == "show all"
     assert chromium.value(ticks) == before
 
 

@@ -115,6 +115,12 @@ class Report:
         value = self.facts.at_checkpoint.get("val_loss")
         return self.examination.loss if self.examination else value
 
+    @property
+    def bits_per_byte(self) -> float | None:
+        """The model's, there too."""
+        value = self.facts.at_checkpoint.get("val_bits_per_byte")
+        return self.examination.bits_per_byte if self.examination else value
+
     def html(self) -> str:
         """Return the whole page."""
         facts, found = self.facts, self.examination
@@ -126,7 +132,9 @@ class Report:
                 sections.key_figures(facts),
                 sections.curves(facts, self.losses),
                 sections.evaluations(facts),
-                measured.beside_baselines(self.baselines, self.loss, whole=found is not None),
+                measured.beside_baselines(
+                    self.baselines, self.loss, self.bits_per_byte, whole=found is not None
+                ),
                 measured.by_context(found),
                 measured.confidence(found),
                 measured.ends(found),
