@@ -122,12 +122,35 @@ def between_recipes(ours: Seeds, theirs: Seeds, confidence: float = 0.95) -> Int
     difference = float(ours.losses.mean() - theirs.losses.mean())
     if len(text.sums) < 2:
         return Interval(difference, math.inf)
-    of_text = max(0.0, text.variance - ours.luck - theirs.luck)
-    parts = [*seeds, (of_text, len(text.sums) - 1)]
+    parts = [*seeds, (_of_text(text, ours, theirs), len(text.sums) - 1)]
     total = sum(variance for variance, _ in parts)
     freedom = total**2 / max(sum(v**2 / n for v, n in parts), 1e-300)
     quantile = student_quantile(0.5 + confidence / 2, max(freedom, 1.0))
     return Interval(difference, quantile * math.sqrt(total))
+
+
+def seeds_to_show(
+    difference: float, ours: Seeds, theirs: Seeds, confidence: float = 0.95
+) -> int | None:
+    """Return how many seeds on each side would show a difference as large as this in four of five tries.
+
+    The least n with (t(1/2 + confidence/2) + t(4/5)) * sqrt(seeds / n + text) <= |difference|, 2 n - 2 degrees of
+    freedom. None where a hundred would be too few.
+    """
+    of_seeds = float(ours.losses.var(ddof=1) + theirs.losses.var(ddof=1))
+    of_text = _of_text(Clusters(ours.mean_sums - theirs.mean_sums, ours.sizes), ours, theirs)
+    for n in range(2, 101):
+        quantiles = student_quantile(0.5 + confidence / 2, 2 * n - 2) + student_quantile(
+            0.8, 2 * n - 2
+        )
+        if quantiles * math.sqrt(of_seeds / n + of_text) <= abs(difference):
+            return n
+    return None
+
+
+def _of_text(text: Clusters, ours: Seeds, theirs: Seeds) -> float:
+    """Return the variance over the text, of all seeds alike."""
+    return max(0.0, text.variance - ours.luck - theirs.luck)
 
 
 def student_quantile(probability: float, freedom: float) -> float:

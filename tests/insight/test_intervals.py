@@ -10,6 +10,7 @@ from gptkit.insight.intervals import (
     Seeds,
     between_checkpoints,
     between_recipes,
+    seeds_to_show,
     student_quantile,
 )
 
@@ -118,6 +119,23 @@ def test_what_seeds_do_on_single_stretches_counts_once():
 
     assert ours.luck == pytest.approx(ours.variance, rel=0.2)
     assert text.variance == pytest.approx(ours.luck + theirs.luck, rel=0.4)
+
+
+def test_so_many_seeds_show_a_difference_in_four_of_five_tries():
+    random = np.random.default_rng(6)
+    ours, theirs = (runs(random, 40, mean, seed=0.02, own=0.05) for mean in (2.0, 1.98))
+    needed = seeds_to_show(0.02, ours, theirs)
+    shown = [
+        between_recipes(
+            *(runs(random, needed, mean, seed=0.02, own=0.05) for mean in (2.0, 1.98))
+        ).is_clear
+        for _ in range(400)
+    ]
+
+    # Normal: 2 * ((1.96 + 0.84) * 0.021 / 0.02)^2 = 17
+    assert 12 <= needed <= 26
+    assert 0.7 < np.mean(shown) < 0.9
+    assert seeds_to_show(1e-6, ours, theirs) is None
 
 
 def test_recipes_on_one_stretch_of_text_are_not_told_apart():
