@@ -115,12 +115,14 @@ def ends(found: Examination | None) -> Html | None:
     """Return the passages that the model knows least and most about."""
     if found is None or not found.worst:
         return None
+    hardest = {passage.start for passage, _ in found.worst}
+    # Of a short text the same passage may be among both.
+    easiest = [one for one in reversed(found.best) if one[0].start not in hardest]
     return section(
         "Hardest and easiest passages",
         table(
-            ("at token", "nats per token", "begins"),
-            [*map(_passage, found.worst), *map(_passage, reversed(found.best))],
-            words=0,
+            ("begins", "at token", "nats per token"),
+            map(_passage, (*found.worst, *easiest)),
         ),
     )
 
@@ -131,4 +133,4 @@ def _bits(value: float | None) -> str:
 
 def _passage(one: tuple[Passage, str]) -> Sequence[Child]:
     passage, text = one
-    return f"{passage.start:,}", f"{passage.loss:.4f}", element("code", text)
+    return element("code", text), f"{passage.start:,}", f"{passage.loss:.4f}"
