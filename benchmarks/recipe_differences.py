@@ -128,7 +128,7 @@ def write_table(lines: list[Line]) -> None:
         f"`python benchmarks/recipe_differences.py --runs FOLDER` on {platform.machine()} (CPU);",
         f"{SEEDS} seeds on each side but where it says so. The {TRIALS} trials of the recipe with itself are",
         f"drawn from {RUNS_OF_ITSELF} runs, none twice in a trial. Nats per token, second arm less first.",
-        "A change that all its seeds together do not show is worth less than their margin.",
+        "The line with all its seeds says what a change is worth: the mean difference, give or take the margin.",
         "",
         "| the second arm is | trials | a difference was found | mean difference | mean margin |",
         "|---|---|---|---|---|",
