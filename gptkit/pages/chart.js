@@ -9,10 +9,11 @@
       { minimumFractionDigits: decimals, maximumFractionDigits: decimals }) + suffix;
 
   // Round values between low and high, as scale.py chooses them.
-  function ticks(low, high, about = 5) {
+  function ticks(low, high, whole = false, about = 5) {
     const raw = (high - low) / about;
     const power = 10 ** Math.floor(Math.log10(raw));
-    const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.7) ?? raw;
+    const round = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.7) ?? raw;
+    const step = whole ? Math.max(round, 1) : round;
     const largest = Math.max(Math.abs(low), Math.abs(high));
     const [unit, suffix] = [[1e12, "T"], [1e9, "G"], [1e6, "M"]].find(([u]) => largest >= u) ?? [1, ""];
     const decimals = Math.min(12, Math.max(0, -Math.floor(Math.log10(step / unit) + 1e-9)));
@@ -21,6 +22,20 @@
       found.push([i * step, label(i * step, unit, suffix, decimals)]);
     }
     return found;
+  }
+
+  // Places between two powers of ten; where they are close, round values rather than round factors.
+  function logTicks(low, high) {
+    const leading = high - low <= 2 ? [1, 2, 5] : [1];
+    const found = [];
+    for (let decade = Math.floor(low); decade <= Math.ceil(high); decade++) {
+      for (const m of leading) {
+        const place = decade + Math.log10(m);
+        if (place >= low && place <= high) found.push([place, String(Number(`${m}e${decade}`))]);
+      }
+    }
+    if (found.length > 1) return found;
+    return ticks(10 ** low, 10 ** high).map(([value, text]) => [Math.log10(value), text]);
   }
 
   function figure(value) {
@@ -43,6 +58,8 @@
       this.svg = root.querySelector("svg");
       this.x0 = number("x0"); this.x1 = number("x1");
       this.y0 = number("y0"); this.y1 = number("y1");
+      this.isLog = "log" in root.dataset;
+      this.isWhole = "whole" in root.dataset;
       this.series = [...root.querySelectorAll(".series")].map((group) => ({
         name: group.dataset.name,
         color: group.classList[1],
@@ -107,7 +124,8 @@
 
     redrawAxes() {
       const [x, y, w, h] = this.view;
-      const across = ticks(this.valueX(x), this.valueX(x + w));
+      const [low, high] = [this.valueX(x), this.valueX(x + w)];
+      const across = this.isLog ? logTicks(low, high) : ticks(low, high, this.isWhole);
       const up = ticks(this.valueY(y + h), this.valueY(y));
       const placeX = (value) => (value - this.x0) / (this.x1 - this.x0) * BOX;
       const placeY = (value) => (this.y1 - value) / (this.y1 - this.y0) * BOX;
@@ -143,7 +161,7 @@
       if (!zoomed) return;
       const button = document.createElement("button");
       button.className = "unzoom";
-      button.textContent = "whole run";
+      button.textContent = "show all";
       button.addEventListener("click", () => this.zoom(null));
       this.root.append(button);
     }
@@ -168,7 +186,7 @@
       this.frame.append(span("", "cross", { left: this.percent(at) }));
       const tip = document.createElement("div");
       tip.className = "tip";
-      const x = this.valueX(at);
+      const x = this.isLog ? 10 ** this.valueX(at) : this.valueX(at);
       tip.append(span(`${this.root.dataset.xName} ${Math.abs(x) > 50 ? Math.round(x).toLocaleString("en-US") : figure(x)}`, ""));
       for (const one of found) {
         tip.append(document.createElement("br"),

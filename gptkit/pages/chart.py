@@ -19,11 +19,11 @@ from typing import Literal
 import numpy as np
 
 from gptkit.pages.html import Child, Html, element, join
-from gptkit.pages.scale import Array, span, thin, ticks
+from gptkit.pages.scale import Array, log_ticks, span, thin, ticks
 
 BOX = 10_000
 _MARGIN = 0.04
-_RIGHT = 0.008  # room for the last dot
+_SIDE = 0.015  # room for half a dot
 _COLORS = 8
 _MOST_DOTS = 80
 _LINES = {"faint": "line faint", "dots": "unseen"}
@@ -58,6 +58,10 @@ class Chart:
     series: Sequence[Series]
     levels: Sequence[Level] = ()
     note: str = ""
+    log_x: bool = False
+    """Whether equal factors of x are equally far apart; all x are above 0 then."""
+    from_zero: bool = False
+    """Whether y begins at 0 whatever the values are."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,10 @@ class _Frame:
     x1: float
     y0: float
     y1: float
+    is_log: bool
+    """Whether x0 and x1 are powers of ten."""
+    is_whole: bool
+    """Whether there is nothing between 1 and 2, as of steps or layers."""
 
     def x(self, value: Array | float) -> Array:
         return (np.asarray(value, np.float64) - self.x0) / (self.x1 - self.x0) * BOX
@@ -73,14 +81,21 @@ class _Frame:
     def y(self, value: Array | float) -> Array:
         return (self.y1 - np.asarray(value, np.float64)) / (self.y1 - self.y0) * BOX
 
+    def x_ticks(self) -> list[tuple[float, str]]:
+        return (
+            log_ticks(self.x0, self.x1)
+            if self.is_log
+            else ticks(self.x0, self.x1, whole=self.is_whole)
+        )
+
 
 def chart(what: Chart) -> Html:
     """Return the figure; nothing to draw is said in words."""
-    series = [cleaned for one in what.series if len((cleaned := _finite(one)).x)]
+    series = [cleaned for one in what.series if len((cleaned := _finite(one, what.log_x)).x)]
     caption = element("figcaption", what.title, *_note(what.note))
     if not series:
         return element("figure", caption, element("p", "Nothing to draw yet.", class_="soft"))
-    frame = _frame(series, what.levels)
+    frame = _frame(series, what)
     picture = element(
         "svg",
         _grid(frame),
@@ -102,6 +117,8 @@ def chart(what: Chart) -> Html:
         data_y0=frame.y0,
         data_y1=frame.y1,
         data_x_name=what.x_label,
+        data_log=frame.is_log,
+        data_whole=frame.is_whole,
     )
 
 
@@ -116,19 +133,29 @@ def smoothed(x: Array, y: Array, share: float = 0.03) -> tuple[Array, Array]:
     return x, (sums[at + reach + 1] - sums[at - reach]) / (2 * reach + 1)
 
 
-def _finite(one: Series) -> Series:
+def _finite(one: Series, log_x: bool) -> Series:
     x, y = np.asarray(one.x, np.float64), np.asarray(one.y, np.float64)
+    x = np.log10(x) if log_x else x
     keep = np.isfinite(x) & np.isfinite(y)
     return Series(one.name, *thin(x[keep], y[keep]), one.color % _COLORS, one.style)
 
 
-def _frame(series: Sequence[Series], levels: Sequence[Level]) -> _Frame:
-    x0, x1 = span([np.asarray(one.x) for one in series])
-    y0, y1 = span(
-        [*(np.asarray(one.y) for one in series), np.array([level.value for level in levels])]
-    )
+def _frame(series: Sequence[Series], what: Chart) -> _Frame:
+    every_x = [np.asarray(one.x, np.float64) for one in series]
+    x0, x1 = span(every_x)
+    zero = [np.zeros(1)] if what.from_zero else []
+    levels = np.array([level.value for level in what.levels])
+    y0, y1 = span([*(np.asarray(one.y) for one in series), levels, *zero])
     room = (y1 - y0) * _MARGIN
-    return _Frame(x0, x1 + (x1 - x0) * _RIGHT, y0 - room, y1 + room)
+    left = x0 - (x1 - x0) * _SIDE if any(map(_has_dots, series)) else x0
+    below = y0 if what.from_zero else y0 - room
+    is_whole = not what.log_x and all(bool((x == np.round(x)).all()) for x in every_x)
+    return _Frame(left, x1 + (x1 - x0) * _SIDE, below, y1 + room, what.log_x, is_whole)
+
+
+def _has_dots(one: Series) -> bool:
+    few = one.style == "marked" and len(one.x) <= _MOST_DOTS
+    return few or one.style == "dots" or len(one.x) == 1
 
 
 def _curve(one: Series, frame: _Frame) -> Html:
@@ -136,18 +163,14 @@ def _curve(one: Series, frame: _Frame) -> Html:
     points = [f"{x:.1f},{y:.1f}" for x, y in places.tolist()]
     line = element("polyline", points=" ".join(points), class_=_LINES.get(one.style, "line"))
     dots = None
-    if (
-        (one.style == "marked" and len(points) <= _MOST_DOTS)
-        or one.style == "dots"
-        or len(points) == 1
-    ):
+    if _has_dots(one):
         # A stroke without length has round ends: a dot that keeps its shape in a stretched picture.
         dots = element("path", d="".join(f"M{point}h0" for point in points), class_="dots")
     return element("g", line, dots, class_=f"series c{one.color}", data_name=one.name)
 
 
 def _grid(frame: _Frame) -> Html:
-    columns = "".join(f"M{frame.x(x):.1f} 0V{BOX}" for x, _ in ticks(frame.x0, frame.x1))
+    columns = "".join(f"M{frame.x(x):.1f} 0V{BOX}" for x, _ in frame.x_ticks())
     rows = "".join(f"M0 {frame.y(y):.1f}H{BOX}" for y, _ in ticks(frame.y0, frame.y1))
     return element("path", d=columns + rows, class_="grid")
 
@@ -162,7 +185,7 @@ def _labels(frame: _Frame, what: Chart) -> Html:
 
     below = (
         element("span", label, class_="tick x", style=f"left:{place(frame.x(x))}")
-        for x, label in ticks(frame.x0, frame.x1)
+        for x, label in frame.x_ticks()
     )
     beside = (
         element("span", label, class_="tick y", style=f"top:{place(frame.y(y))}")

@@ -40,8 +40,10 @@ def span(values: Iterable[Array]) -> tuple[float, float]:
     return low, high
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[tuple[float, str]]:
-    """Return round values between `low` and `high` with their labels.
+def ticks(
+    low: float, high: float, about: int = 5, *, whole: bool = False
+) -> list[tuple[float, str]]:
+    """Return round values between `low` and `high` with their labels; whole: only integers.
 
     >>> ticks(0, 100_000)[1]
     (20000.0, '20,000')
@@ -51,11 +53,24 @@ def ticks(low: float, high: float, about: int = 5) -> list[tuple[float, str]]:
     raw = (high - low) / about
     power = 10.0 ** math.floor(math.log10(raw))
     step = min((m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.7), default=raw)
+    step = max(step, 1.0) if whole else step
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     values = [i * step for i in range(first, last + 1)]
     unit, suffix = _unit(max(abs(low), abs(high)))
     decimals = max(0, -math.floor(math.log10(step / unit) + 1e-9))
     return [(value, f"{value / unit:,.{decimals}f}{suffix}") for value in values]
+
+
+def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Return places between the powers of ten `low` and `high`, with labels of the values: 1, 2 and 5 of each decade.
+
+    >>> [label for _, label in log_ticks(-4, -3)]
+    ['0.0001', '0.0002', '0.0005', '0.001']
+    """
+    leading = (1, 2, 5) if high - low <= 2 else (1,)
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    places = [(d + math.log10(m), float(f"{m}e{d}")) for d in decades for m in leading]
+    return [(place, f"{value:g}") for place, value in places if low <= place <= high]
 
 
 def _unit(largest: float) -> tuple[float, str]:

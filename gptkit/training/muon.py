@@ -35,8 +35,12 @@ class FusesProjections(Protocol):
 
 
 def hidden_matrices(model: nn.Module) -> dict[Tensor, tuple[int, ...]]:
-    """Return what learns of the linear layers in `model.blocks`, with the rows of each matrix."""
-    blocks = list(model.get_submodule("blocks").modules())
+    """Return what learns of the linear layers in `model.blocks`, with the rows of each matrix.
+
+    None in a model without blocks (bigram, rnn): AdamW moves all of it.
+    """
+    stack = getattr(model, "blocks", None)
+    blocks = list(stack.modules()) if isinstance(stack, nn.Module) else []
     fused = {
         layer.weight: tuple(rows)
         for part in blocks
@@ -94,7 +98,8 @@ class Muon(LeanOptimizer):
             "eps": eps,
             "fused": fused,
         }
-        super().__init__([for_muon, *({**for_adamw, **group} for group in others)], {})
+        groups = [for_muon] if matrices else []
+        super().__init__([*groups, *({**for_adamw, **group} for group in others)], {})
         self._step_supports_amp_scaling = fused
 
     @torch.no_grad()

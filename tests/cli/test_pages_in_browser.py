@@ -6,10 +6,15 @@ import math
 import pytest
 
 import gptkit
+from gptkit.pages import page
+from gptkit.recipes.compare import compare
 from gptkit.recipes.explain import explain
 from gptkit.recipes.report import report
+from gptkit.recipes.sweep import sections
+from gptkit.recipes.sweep.trials import Result, Trial
 from tests.cli.browser import IS_THERE, WHY_NOT, browser
 from tests.cli.conftest import CONFIG, TEXT
+from tests.recipes.compare.test_findings import arm
 
 pytestmark = pytest.mark.skipif(not IS_THERE, reason=WHY_NOT)
 
@@ -39,6 +44,12 @@ CONTRAST = """(() => {
 SMALLEST_TEXT = """Math.min(...[...document.querySelectorAll("main *")]
   .filter((n) => n.getClientRects().length && n.innerText?.trim())
   .map((n) => parseFloat(getComputedStyle(n).fontSize)))"""
+FIRST_FRAME = """(() => {
+  const r = document.querySelector(".frame").getBoundingClientRect();
+  return [r.x, r.y, r.width];
+})()"""
+TICKS = """[...document.querySelectorAll(".chart")[0].querySelectorAll(".tick.x")]
+  .map((t) => t.textContent)"""
 TOO_WIDE = "document.documentElement.scrollWidth - innerWidth"
 
 
@@ -98,6 +109,43 @@ def test_an_explanation_is_quiet_and_readable(long_report, chromium):
         check_looks(chromium)
 
 
+def test_a_comparison_is_quiet_and_readable(chromium, tmp_path):
+    target = tmp_path / "compare.html"
+    found = compare.compare([*arm(32, 2.0, 2.01, 1.99), *arm(16, 2.1, 2.11, 2.09)])
+    target.write_text(compare.html(found), encoding="utf-8")
+    for width, scheme in LOOKS:
+        chromium.open(target, width=width, scheme=scheme)
+
+        check_looks(chromium)
+
+
+@pytest.fixture
+def sweep_page(tmp_path):
+    rates = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+    rows = [[{"step": 1, "val_loss": 4.0}, {"step": 2, "val_loss": 3 + n / 9}] for n in range(5)]
+    trials = [Trial(n, {"optimizer.learning_rate": r}, 0) for n, r in enumerate(rates, start=1)]
+    results = [Result(*pair) for pair in zip(trials, rows, strict=True)]
+    target = tmp_path / "sweep.html"
+    target.write_text(page("s", *sections.all_of("my-sweep", results)), encoding="utf-8")
+    return target
+
+
+def test_a_sweep_is_quiet_and_readable(chromium, sweep_page):
+    for width, scheme in LOOKS:
+        chromium.open(sweep_page, width=width, scheme=scheme)
+
+        check_looks(chromium)
+
+
+def test_zooming_into_factors_shows_values(chromium, sweep_page):
+    chromium.open(sweep_page)
+    x, y, width = chromium.value(FIRST_FRAME)
+
+    chromium.drag((x + width * 0.4, y + 50), (x + width * 0.8, y + 60))
+
+    assert chromium.value(TICKS) == ["0.001", "0.002"]
+
+
 def check_looks(chromium):
     """Nothing wrong in the console, no request that leaves the page, all text readable."""
     assert chromium.complaints() == []
@@ -109,22 +157,18 @@ def check_looks(chromium):
 
 def test_dragging_zooms_and_a_button_goes_back(long_report, chromium):
     chromium.open(long_report)
-    x, y, width = chromium.value(
-        "(() => { const r = document.querySelector('.frame').getBoundingClientRect();"
-        " return [r.x, r.y, r.width]; })()"
-    )
-    ticks = "[...document.querySelectorAll('.chart')[0].querySelectorAll('.tick.x')].map(t => t.textContent)"
-    before = chromium.value(ticks)
+    x, y, width = chromium.value(FIRST_FRAME)
+    before = chromium.value(TICKS)
 
     chromium.drag((x + width * 0.2, y + 50), (x + width * 0.4, y + 60))
-    zoomed = chromium.value(ticks)
+    zoomed = chromium.value(TICKS)
     tip = chromium.value("document.querySelector('.unzoom').textContent")
     chromium.value("document.querySelector('.unzoom').click()")
 
     assert before[0] == "20,000" and before[-1] == "100,000"
     assert all(20_000 <= int(tick.replace(",", "")) <= 41_000 for tick in zoomed)
-    assert tip == "whole run"
-    assert chromium.value(ticks) == before
+    assert tip == "show all"
+    assert chromium.value(TICKS) == before
 
 
 def test_values_under_the_pointer_are_shown(long_report, chromium):

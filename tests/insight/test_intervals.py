@@ -7,8 +7,10 @@ import pytest
 
 from gptkit.insight.intervals import (
     Clusters,
+    Seeds,
     between_checkpoints,
     between_recipes,
+    seeds_to_show,
     student_quantile,
 )
 
@@ -59,25 +61,84 @@ def test_checkpoint_intervals_cover_the_truth_as_often_as_they_say():
     assert 0.91 < covered / 400 < 0.99
 
 
-@pytest.mark.parametrize("seeds", [(3, 3), (3, 6)])
-def test_recipe_intervals_cover_the_truth_at_least_as_often_as_they_say(seeds):
+def runs(random, count, mean, *, seed=0.0, own=0.0, change=0.0):
+    """Seeds of a recipe on 60 stretches: deviations of seeds, of a seed on one stretch, of the recipe on one."""
+    stretches = mean + random.normal(0, 1, 60) * change
+    losses = stretches + random.normal(0, seed, (count, 1)) + random.normal(0, own, (count, 60))
+    return Seeds(losses * SIZES, SIZES)
+
+
+SIZES = np.tile([20.0, 30.0, 40.0], 20)
+TEXT = np.random.default_rng(3).normal(0, 2, 60) * SIZES
+"""What all runs share: some stretches are hard."""
+
+
+@pytest.mark.parametrize(
+    ("seeds", "deviations"),
+    [
+        ((3, 3), {"seed": 0.02, "own": 0.05}),
+        ((3, 3), {"seed": 0.02, "own": 0.05, "change": 0.08}),
+        ((3, 3), {"seed": 0.001, "own": 0.3}),
+        ((3, 3), {"seed": 0.001, "own": 0.05, "change": 0.1}),
+        ((3, 6), {"seed": 0.02, "own": 0.3}),
+        ((6, 6), {"seed": 0.02, "own": 0.05, "change": 0.08}),
+    ],
+)
+def test_recipe_intervals_cover_the_truth_as_often_as_they_say(seeds, deviations):
     random = np.random.default_rng(2)
     covered = 0
-    for _ in range(400):
-        ours, theirs = random.normal(2.0, 0.1, seeds[0]), random.normal(1.9, 0.1, seeds[1])
-        text = random.normal(0, 0.05, 30) + ours.mean() - theirs.mean()
-        interval = between_recipes(ours, theirs, Clusters(text, np.ones(30)))
+    for _ in range(2000):
+        ours, theirs = (
+            runs(random, n, mean, **deviations) for n, mean in zip(seeds, (2.0, 1.9), strict=True)
+        )
+        interval = between_recipes(Seeds(ours.sums + TEXT, SIZES), Seeds(theirs.sums + TEXT, SIZES))
         covered += abs(interval.difference - 0.1) <= interval.margin
 
-    assert covered / 400 > 0.93
+    assert 0.93 <= covered / 2000 <= 0.98
 
 
 def test_a_clear_difference_between_recipes_is_found():
-    ours, theirs = [2.01, 2.00, 1.99], [1.91, 1.90, 1.89]
-    text = Clusters(np.full(100, 0.1), np.ones(100))
+    ours, theirs = (
+        Seeds(np.outer(losses, np.ones(100)), np.ones(100))
+        for losses in ([2.01, 2.00, 1.99], [1.91, 1.90, 1.89])
+    )
 
-    interval = between_recipes(ours, theirs, text)
+    interval = between_recipes(ours, theirs)
 
     # Two-sample t by hand: 0.01 * sqrt(2 / 3) * t(0.975, 4)
+    assert interval.difference == pytest.approx(0.1)
     assert interval.margin == pytest.approx(0.01 * math.sqrt(2 / 3) * 2.776, rel=1e-3)
     assert interval.is_clear
+
+
+def test_what_seeds_do_on_single_stretches_counts_once():
+    # All spread is luck on stretches: over the text it is seen a second time, and must not be added.
+    random = np.random.default_rng(5)
+    ours, theirs = runs(random, 400, 2.0, own=1.0), runs(random, 400, 2.0, own=1.0)
+    text = Clusters(ours.mean_sums - theirs.mean_sums, SIZES)
+
+    assert ours.luck == pytest.approx(ours.variance, rel=0.2)
+    assert text.variance == pytest.approx(ours.luck + theirs.luck, rel=0.4)
+
+
+def test_so_many_seeds_show_a_difference_in_four_of_five_tries():
+    random = np.random.default_rng(6)
+    ours, theirs = (runs(random, 40, mean, seed=0.02, own=0.05) for mean in (2.0, 1.98))
+    needed = seeds_to_show(0.02, ours, theirs)
+    shown = [
+        between_recipes(
+            *(runs(random, needed, mean, seed=0.02, own=0.05) for mean in (2.0, 1.98))
+        ).is_clear
+        for _ in range(400)
+    ]
+
+    # Normal: 2 * ((1.96 + 0.84) * 0.021 / 0.02)^2 = 17
+    assert 12 <= needed <= 26
+    assert 0.7 < np.mean(shown) < 0.9
+    assert seeds_to_show(1e-6, ours, theirs) is None
+
+
+def test_recipes_on_one_stretch_of_text_are_not_told_apart():
+    ours, theirs = (Seeds(np.array([[a], [a + 0.1]]), np.ones(1)) for a in (1.0, 9.0))
+
+    assert math.isinf(between_recipes(ours, theirs).margin)

@@ -5,6 +5,7 @@ import hashlib
 import re
 
 import numpy as np
+import pytest
 
 from gptkit.pages import Chart, Level, Series, chart, element, page
 
@@ -48,6 +49,21 @@ def test_values_that_are_not_finite_are_left_out():
     (points,) = re.findall(r'points="([^"]*)"', made)
     assert len(points.split()) == 2
     assert "inf" not in made and "nan" not in made
+
+
+def test_equal_factors_are_equally_far_apart():
+    made = chart(Chart("t", "rate", [Series("a", [1e-4, 1e-3, 1e-2], [1, 1, 1])], log_x=True))
+
+    (points,) = re.findall(r'points="([^"]*)"', made)
+    left, middle, right = (float(point.split(",")[0]) for point in points.split())
+    assert middle - left == pytest.approx(right - middle, abs=0.2)
+    assert ">0.001<" in made
+
+
+def test_an_axis_from_zero_shows_zero():
+    made = chart(Chart("t", "layer", [Series("a", [0, 1], [0.8, 0.7])], from_zero=True))
+
+    assert 'style="top:100.00%">0.0<' in made
 
 
 def test_nothing_to_draw_is_said():

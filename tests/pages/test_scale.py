@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gptkit.pages.chart import smoothed
-from gptkit.pages.scale import span, thin, ticks
+from gptkit.pages.scale import log_ticks, span, thin, ticks
 
 
 def test_thinning_keeps_ends_peaks_and_order():
@@ -46,6 +46,28 @@ def test_a_range_is_never_empty(values):
 )
 def test_ticks_are_round_and_tell_values_apart(low, high, labels):
     assert [label for _, label in ticks(low, high)] == labels
+
+
+def test_there_is_no_tick_between_two_layers():
+    assert [label for _, label in ticks(1, 3, whole=True)] == ["1", "2", "3"]
+    assert [label for _, label in ticks(0, 600, whole=True)] == [
+        label for _, label in ticks(0, 600)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        (0.0001, 0.01, ["0.0001", "0.0002", "0.0005", "0.001", "0.002", "0.005", "0.01"]),
+        (3, 70, ["5", "10", "20", "50"]),
+        (1, 10_000, ["1", "10", "100", "1000", "10000"]),
+    ],
+)
+def test_ticks_of_factors_stand_where_their_values_are(low, high, labels):
+    found = log_ticks(np.log10(low), np.log10(high))
+
+    assert [label for _, label in found] == labels
+    assert [10**place for place, _ in found] == pytest.approx([float(label) for label in labels])
 
 
 def test_a_smooth_curve_does_not_lag():

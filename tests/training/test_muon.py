@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from gptkit.model.ladder import MODELS, BigramConfig, RNNConfig
 from gptkit.training import orthogonal
 from gptkit.training.muon import Muon, hidden_matrices, lr_ratio
 from gptkit.training.optimizer_config import OPTIMIZERS, MuonConfig
@@ -149,6 +150,15 @@ class TestGroups:
 
         grouped = [id(parameter) for group in groups for parameter in group["params"]]
         assert sorted(grouped) == sorted(id(parameter) for parameter in model.parameters())
+
+    @pytest.mark.parametrize("config", [BigramConfig(), RNNConfig(n_embd=8)])
+    def test_without_blocks_adamw_has_everything(self, config):
+        model = MODELS.build(config, 11)
+        optimizer = built(model)
+
+        assert {group["algorithm"] for group in optimizer.param_groups} == {"adamw"}
+        held = [p for group in optimizer.param_groups for p in group["params"]]
+        assert len(held) == len(list(model.parameters()))
 
     def test_a_head_of_its_own_is_no_matrix_of_the_blocks(self, make_model):
         model = make_model(tie_embeddings=False)

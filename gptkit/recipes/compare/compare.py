@@ -125,6 +125,7 @@ def to_json(found: Comparison) -> dict[str, Any]:
                 "confidence": finding.confidence,
                 "about_recipes": finding.about_recipes,
                 "winner": finding.winner,
+                "seeds_needed": finding.seeds_needed,
                 "sentence": finding.sentence,
             }
             for finding in found.findings

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gptkit.insight.intervals import Interval, between_checkpoints, between_recipes
+from gptkit.insight.intervals import (
+    Interval,
+    between_checkpoints,
+    between_recipes,
+    seeds_to_show,
+)
 from gptkit.recipes.compare.arms import Arm
 from gptkit.recipes.compare.scores import Member, Ruler
 
@@ -25,6 +30,8 @@ class Finding:
     """False: only these checkpoints were compared, for there are too few seeds."""
     confidence: float
     sentence: str
+    seeds_needed: int | None = None
+    """On each side, to show a difference as large as this one in 4 of 5 tries; None where it is shown, or not known."""
 
     @property
     def winner(self) -> str | None:
@@ -60,27 +67,35 @@ def _compare(
 ) -> Finding:
     ours = [members[index] for index in arm.members]
     theirs = [members[index] for index in reference.members]
-    clusters = ruler.clusters(ours, theirs)
-    enough = min(len(ours), len(theirs)) >= ENOUGH_SEEDS
-    if enough:
-        losses = [[ruler.value(member) for member in side] for side in (ours, theirs)]
-        interval = between_recipes(losses[0], losses[1], clusters, confidence)
-    else:
-        interval = between_checkpoints(clusters, confidence)
-    words = _about_recipes if enough else _about_checkpoints
-    sentence = words(arm, reference, interval, ruler, confidence)
-    return Finding(arm, reference, interval, enough, confidence, sentence)
+    if min(len(ours), len(theirs)) < ENOUGH_SEEDS:
+        interval = between_checkpoints(ruler.clusters(ours, theirs), confidence)
+        said = _about_checkpoints(arm, reference, interval, ruler, confidence)
+        return Finding(arm, reference, interval, False, confidence, said)
+    a, b = ruler.seeds(ours, theirs)
+    interval = between_recipes(a, b, confidence)
+    needed = None if interval.is_clear else seeds_to_show(interval.difference, a, b, confidence)
+    said = _about_recipes(arm, reference, interval, ruler, confidence, needed)
+    return Finding(arm, reference, interval, True, confidence, said, needed)
 
 
 def _about_recipes(
-    arm: Arm, reference: Arm, interval: Interval, ruler: Ruler, confidence: float
+    arm: Arm,
+    reference: Arm,
+    interval: Interval,
+    ruler: Ruler,
+    confidence: float,
+    needed: int | None,
 ) -> str:
     seeds = f"{len(arm.members)} and {len(reference.members)} seeds"
     size = f"{abs(interval.difference):.4f} +- {interval.margin:.4f} {ruler.unit}"
     how = f"({_percent(confidence)} interval over {seeds} and {ruler.stretch}s)"
     if not interval.is_clear:
         signed = f"{interval.difference:+.4f} +- {interval.margin:.4f} {ruler.unit}"
-        return f"no difference between the recipes is shown: {arm.name} against {reference.name}: {signed} {how}"
+        many = "more than 100" if needed is None else f"about {needed}"
+        return (
+            f"no difference between the recipes is shown: {arm.name} against {reference.name}: {signed} {how};"
+            f" {many} seeds on each side would show one of this size"
+        )
     better, worse = (arm, reference) if interval.difference < 0 else (reference, arm)
     return f"the recipe of {better.name} is better than that of {worse.name} by {size} {how}"
 

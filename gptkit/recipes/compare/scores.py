@@ -17,7 +17,7 @@ from gptkit.data.dataset import Dataset
 from gptkit.data.prepare import prepare_dataset
 from gptkit.errors import ConfigError, DataError
 from gptkit.insight.baselines import all_tokens
-from gptkit.insight.intervals import Clusters
+from gptkit.insight.intervals import Clusters, Seeds
 from gptkit.insight.reading import bits_per_byte
 from gptkit.insight.scores import score_tokens
 from gptkit.loggers.metrics import Row
@@ -124,22 +124,22 @@ class Ruler:
 
     def clusters(self, ours: Sequence[Member], theirs: Sequence[Member]) -> Clusters:
         """Return the difference of the means of two groups of runs, ours less theirs, by stretches."""
-        longest = max(member.context_length for member in (*ours, *theirs))
-        a, sizes = self._mean(ours, longest)
-        b, _ = self._mean(theirs, longest)
-        return Clusters((a - b)[sizes > 0], sizes[sizes > 0])
+        a, b = self.seeds(ours, theirs)
+        return Clusters(a.mean_sums - b.mean_sums, a.sizes)
 
-    def _mean(
-        self, members: Sequence[Member], longest: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return (K,) the sums of the mean loss over each stretch, and the sizes of the stretches."""
-        sums = [np.bincount(*self._stretches(member, longest)) for member in members]
-        longest_row = max(map(len, sums))
-        padded = [np.pad(row, (0, longest_row - len(row))) for row in sums]
-        first = members[0]
-        places, _ = self._stretches(first, longest)
-        weights = None if self.per_token else first.token_bytes
-        return np.mean(padded, axis=0), np.bincount(places, weights).astype(np.float64)
+    def seeds(self, ours: Sequence[Member], theirs: Sequence[Member]) -> tuple[Seeds, Seeds]:
+        """Return the losses of two groups of runs on the same stretches."""
+        members = (*ours, *theirs)
+        longest = max(member.context_length for member in members)
+        places, _ = self._stretches(members[0], longest)
+        weights = None if self.per_token else members[0].token_bytes
+        counted = np.bincount(places, weights).astype(np.float64)
+        found = [np.bincount(*self._stretches(member, longest)) for member in members]
+        width = max(len(counted), *map(len, found))
+        sizes, *rows = [np.pad(row, (0, width - len(row))) for row in (counted, *found)]
+        used = sizes > 0
+        sums = np.stack(rows)[:, used]
+        return Seeds(sums[: len(ours)], sizes[used]), Seeds(sums[len(ours) :], sizes[used])
 
     def _stretches(
         self, member: Member, longest: int

@@ -77,7 +77,7 @@ def intervals(findings: Sequence[Finding], ruler: Ruler | None) -> Html | None:
             "Paired on the same text; below 0 the first is better. A difference within its margin may be"
             " chance. Of two checkpoints only the text is a sample; of two recipes the seeds are one too.",
         ),
-        table(("", "against", ruler.unit, "+-", "confidence", "holds for"), rows, words=2),
+        table(("recipe", "against", ruler.unit, "+-", "confidence", "holds for"), rows, words=2),
     )
 
 
@@ -89,7 +89,9 @@ def settings(members: Sequence[Member], differences: Mapping[str, Sequence[Any]]
         (key, *(json.dumps(value, ensure_ascii=False) for value in values))
         for key, values in differences.items()
     ]
-    return section("Settings that differ", table(("", *(member.name for member in members)), rows))
+    return section(
+        "Settings that differ", table(("setting", *(member.name for member in members)), rows)
+    )
 
 
 def curves(members: Sequence[Member], arms: Sequence[Arm]) -> Html:

@@ -118,7 +118,7 @@ def html(found: Explanation) -> str:
     inside = isinstance(model, GPT) and found.trace.embedded is not None
     parts: list[Any] = [
         sections.header(found.name, found.step, found.views),
-        sections.reading(found.views),
+        sections.reading(found.labels[0], found.views),
         sections.alternatives(found.views),
     ]
     if inside and isinstance(model, GPT):

@@ -37,8 +37,9 @@ def header(name: str, step: int, views: Sequence[TokenView]) -> Html:
     )
 
 
-def reading(views: Sequence[TokenView]) -> Html:
-    """Return the text, each token colored by how much it surprised the model."""
+def reading(first: str, views: Sequence[TokenView]) -> Html:
+    """Return the text, each token but the first colored by how much it surprised the model."""
+    start = element("span", first, class_="soft", style="--s:0", title="only read, not predicted")
     spans = (
         element("span", view.text, style=f"--s:{_surprise(view):.2f}", title=_in_words(view))
         for view in views
@@ -48,9 +49,9 @@ def reading(views: Sequence[TokenView]) -> Html:
         element(
             "p",
             "Each token is colored by the probability that the model gave it before it came: clear was"
-            " expected, strong was not. Point at one for its numbers.",
+            " expected, strong was not. The first is only read. Point at one for its numbers.",
         ),
-        element("div", *spans, class_="sample tokens"),
+        element("div", start, *spans, class_="sample tokens"),
     )
 
 
@@ -106,8 +107,9 @@ def attention_maps(trace: Trace, labels: Sequence[str]) -> Html:
     ]
     text = (
         "A row for each token that looks, a column for each it looks at; only earlier ones can be seen, so"
-        " the upper right stays empty. Each row sums to 1; darker is more (the square root is drawn, so"
-        " that little shows too). Point at a place for its two tokens."
+        " the upper right stays empty. Each row sums to 1; the more a place stands out from the empty part,"
+        " the more is taken from there (the square root is drawn, so that little shows too). Point at a"
+        " place for its two tokens."
     )
     if not found:
         text = "This model's attention is of a kind that has no maps."
@@ -208,6 +210,7 @@ def collapse(trace: Trace, ablated: Trace | None, ablate: Ablation | None) -> Ht
                     Series("whole model", layers, distances(trace), 0, "marked"),
                     Series(f"without {without}", layers, distances(ablated), 1, "marked"),
                 ],
+                from_zero=True,
             )
         ),
     )
@@ -231,11 +234,11 @@ def neighbours(weight: Tensor, tokens: Tensor, tokenizer: Tokenizer) -> Html:
             )
         )
     return section(
-        "Which tokens does it take for alike?",
+        "Which tokens are alike to it?",
         element(
             "p", "The nearest embeddings by the cosine of their angle: 1 is the same direction."
         ),
-        table(("token", *("" for _ in range(max(map(len, rows)) - 1))), rows, words=99),
+        table(("token", "nearest", *("" for _ in range(max(map(len, rows)) - 2))), rows, words=99),
     )
 
 

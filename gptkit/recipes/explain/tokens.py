@@ -52,8 +52,12 @@ def views(logits: Tensor, tokens: Tensor, tokenizer: Tokenizer) -> list[TokenVie
 
 
 def shown(tokenizer: Tokenizer, token: int) -> str:
-    """Return a token's text with its white space made visible; a special token by its id."""
-    text = tokenizer.decode([token])
-    if not text or tokenizer.token_bytes()[token] == 0:
+    """Return a token's text with its white space made visible; a special token by its id.
+
+    Bytes that are a part of a character only, as byte-pair tokens of Chinese may be, are shown as \\xe5.
+    """
+    whole = tokenizer.decode_bytes([token])
+    if not whole or tokenizer.token_bytes()[token] == 0:
         return f"[{token}]" if token != tokenizer.end_of_text else "[end]"
+    text = whole.decode("utf-8", errors="backslashreplace")
     return "".join(_SIGNS.get(char, char) for char in text)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from gptkit.errors import GptkitError
 from gptkit.insight.baselines import Baseline, Scored, all_tokens, ngram_baselines
 from gptkit.insight.memorisation import Copies, find_copies
@@ -38,7 +40,8 @@ def quick_baselines(run: RunFacts) -> tuple[Baseline, ...]:
         vocab_size=run.vocab_size,
         orders=(1, 2),
     )
-    return (Baseline("uniform", uniform, None), *counted)
+    same = np.full(len(held_out) - 1, uniform)
+    return (scored.figure("uniform", same), *counted)
 
 
 def examination(

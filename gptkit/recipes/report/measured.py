@@ -12,10 +12,12 @@ from gptkit.pages.page import section
 from gptkit.recipes.evaluate import Examination
 
 
-def beside_baselines(baselines: Sequence[Baseline], loss: float | None, *, whole: bool) -> Html:
+def beside_baselines(
+    baselines: Sequence[Baseline], loss: float | None, bits_per_byte: float | None, *, whole: bool
+) -> Html:
     """Return the model beside what simple means reach on the same text.
 
-    whole: whether they were counted on all of it.
+    loss, bits_per_byte: of the model. whole: whether they were counted on all of it.
     """
     lines: list[tuple[float, Sequence[Child]]] = [
         (
@@ -23,15 +25,15 @@ def beside_baselines(baselines: Sequence[Baseline], loss: float | None, *, whole
             (
                 one.name,
                 f"{one.loss:.4f}",
-                "" if one.bits_per_byte is None else f"{one.bits_per_byte:.4f}",
+                _bits(one.bits_per_byte),
                 "" if loss is None else f"{1 - loss / one.loss:+.1%}",
             ),
         )
         for one in baselines
     ]
     if loss is not None:
-        own = (element("strong", "this model"), element("strong", f"{loss:.4f}"), "", "")
-        lines.append((loss, own))
+        own = ("this model", f"{loss:.4f}", _bits(bits_per_byte))
+        lines.append((loss, (*(element("strong", cell) for cell in own), "")))
     rows = [row for _, row in sorted(lines, key=lambda line: -line[0])]
     more = "" if whole else " For all of them on the whole text: gptkit report."
     return section(
@@ -113,16 +115,22 @@ def ends(found: Examination | None) -> Html | None:
     """Return the passages that the model knows least and most about."""
     if found is None or not found.worst:
         return None
+    hardest = {passage.start for passage, _ in found.worst}
+    # Of a short text the same passage may be among both.
+    easiest = [one for one in reversed(found.best) if one[0].start not in hardest]
     return section(
         "Hardest and easiest passages",
         table(
-            ("at token", "nats per token", "begins"),
-            [*map(_passage, found.worst), *map(_passage, reversed(found.best))],
-            words=0,
+            ("begins", "at token", "nats per token"),
+            map(_passage, (*found.worst, *easiest)),
         ),
     )
 
 
+def _bits(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
 def _passage(one: tuple[Passage, str]) -> Sequence[Child]:
     passage, text = one
-    return f"{passage.start:,}", f"{passage.loss:.4f}", element("code", text)
+    return element("code", text), f"{passage.start:,}", f"{passage.loss:.4f}"

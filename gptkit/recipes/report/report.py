@@ -118,6 +118,12 @@ class Report:
         value = self.facts.at_checkpoint.get("val_loss")
         return self.examination.loss if self.examination else value
 
+    @property
+    def bits_per_byte(self) -> float | None:
+        """The model's, there too."""
+        value = self.facts.at_checkpoint.get("val_bits_per_byte")
+        return self.examination.bits_per_byte if self.examination else value
+
     def html(self) -> str:
         """Return the whole page."""
         facts, found = self.facts, self.examination
@@ -131,7 +137,9 @@ class Report:
                 sections.evaluations(facts),
                 None
                 if facts.of_pairs
-                else measured.beside_baselines(self.baselines, self.loss, whole=found is not None),
+                else measured.beside_baselines(
+                    self.baselines, self.loss, self.bits_per_byte, whole=found is not None
+                ),
                 measured.by_context(found),
                 measured.confidence(found),
                 measured.ends(found),

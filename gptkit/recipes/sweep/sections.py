@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from gptkit.loggers.metrics import series
 from gptkit.pages import Chart, Html, Series, chart, element, table
@@ -13,6 +14,7 @@ from gptkit.pages.page import section
 from gptkit.recipes.sweep.trials import Result
 
 _SEED = "training.seed"
+_LOG_SPAN = 8  # values that span so much were chosen by factors
 
 
 def in_words(settings: Mapping[str, Any]) -> str:
@@ -25,6 +27,8 @@ def lines(results: Sequence[Result]) -> list[str]:
     head = ("val loss", "bits/byte", "step", "status", "trial", *varied(results))
     rows = [_cells(one, varied(results)) for one in ranked(results)]
     found = _aligned([head, *rows])
+    if best := best_of(results):
+        found += ["", best]
     recipes = by_recipe(results)
     if recipes:
         cells = [
@@ -40,12 +44,15 @@ def all_of(name: str, results: Sequence[Result]) -> Iterator[Html]:
     keys = varied(results)
     yield element("h1", name)
     yield element("p", f"gptkit sweep of {len(results)} trials", class_="soft")
+    if best := best_of(results):
+        yield element("div", element("p", f"{best[0].upper()}{best[1:]}."), class_="verdict")
     rows = [_cells(one, keys) for one in ranked(results)]
-    head = ("validation loss", "bits per byte", "step", "status", "trial", *keys)
-    yield section("Trials, best first", table(head, rows, words=0))
+    head = ("trial", "validation loss", "bits per byte", "step", "status", *keys)
+    shown = [(cells[4], *cells[:4], *cells[5:]) for cells in rows]
+    yield section("Trials, best first", table(head, shown))
     recipes = by_recipe(results)
     if recipes:
-        shown = [
+        means = [
             (recipe, f"{mean:.4f}", f"{spread:.4f}", seeds)
             for recipe, mean, spread, seeds in recipes
         ]
@@ -54,7 +61,7 @@ def all_of(name: str, results: Sequence[Result]) -> Iterator[Html]:
             element(
                 "p", "Means over seeds. gptkit compare says which differences are more than chance."
             ),
-            table(("recipe", "mean loss", "standard deviation", "seeds"), shown),
+            table(("recipe", "mean loss", "standard deviation", "seeds"), means),
         )
     yield section("What each setting did", element("div", *_by_key(results, keys), class_="small"))
     yield section(
@@ -71,6 +78,22 @@ def all_of(name: str, results: Sequence[Result]) -> Iterator[Html]:
             )
         ),
     )
+
+
+def best_of(results: Sequence[Result]) -> str | None:
+    """Return which trial was best, and which of its numbers is an end of three or more; None where none has a loss."""
+    best = ranked(results)[0] if results else None
+    if best is None or best.loss is None:
+        return None
+    keys = [key for key in varied(results) if key != _SEED]
+    chosen = {key: best.trial.settings.get(key) for key in varied(results)}
+    said = f"lowest validation loss: {best.loss:.4f}, {best.trial.name}, {in_words(chosen)}"
+    for key in keys:
+        tried = {v for one in results if _is_number(v := one.trial.settings.get(key))}
+        if len(tried) > 2 and chosen[key] in (min(tried), max(tried)):
+            end = "smallest" if chosen[key] == min(tried) else "largest"
+            said += f"; {_plain(chosen[key])} is the {end} {key} that was tried"
+    return said
 
 
 def varied(results: Sequence[Result]) -> list[str]:
@@ -112,7 +135,9 @@ def _by_key(results: Sequence[Result], keys: Sequence[str]) -> Iterator[Html]:
         ]
         if points:
             x, y = zip(*sorted(points), strict=True)
-            yield chart(Chart(key, key.rpartition(".")[2], [Series("loss", x, y, 0, "dots")]))
+            is_log = x[0] > 0 and math.isfinite(x[-1]) and x[-1] / x[0] >= _LOG_SPAN
+            dots = Series("loss", x, y, 0, "dots")
+            yield chart(Chart(key, key.rpartition(".")[2], [dots], log_x=is_log))
 
 
 def _cells(one: Result, keys: Sequence[str]) -> tuple[str, ...]:
@@ -140,7 +165,7 @@ def _curve(one: Result) -> tuple[list[float], list[float]]:
     return [x for x, _ in points], [y for _, y in points]
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

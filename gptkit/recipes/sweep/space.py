@@ -52,6 +52,11 @@ Space = Mapping[str, Range | tuple[Any, ...]]
 """By dotted key: a range, or the values to choose from; one value is the same for all trials."""
 
 
+def is_varied(values: Range | tuple[Any, ...]) -> bool:
+    """Return whether trials may differ in this."""
+    return isinstance(values, Range) or len(values) > 1
+
+
 def parse_space(settings: Sequence[str]) -> dict[str, Range | tuple[Any, ...]]:
     """Return the space that `--set` options mean.
 

@@ -23,8 +23,8 @@ from gptkit.pages import page
 from gptkit.recipes.journal import say
 from gptkit.recipes.sweep import sections
 from gptkit.recipes.sweep.optuna_search import suggestions
-from gptkit.recipes.sweep.space import Space, grid, parse_space, random
-from gptkit.recipes.sweep.trials import Result, Trial, read_exit_codes, result, write_trials
+from gptkit.recipes.sweep.space import Space, grid, is_varied, parse_space, random
+from gptkit.recipes.sweep.trials import Result, Trial, read_trials, result, write_trials
 from gptkit.recipes.train.start import check
 from gptkit.runs import hold_run, make_run_dir, read_record, runs_folder, start_run
 from gptkit.runtime.interrupt import Interrupt
@@ -43,7 +43,7 @@ def run(
     if search not in SEARCHES:
         raise ConfigError(f"--search {search}: must be {', '.join(SEARCHES)}")
     space = parse_space(settings)
-    if not any(len(values) > 1 if isinstance(values, tuple) else True for values in space.values()):
+    if not any(map(is_varied, space.values())):
         raise ConfigError("nothing is varied: give values, such as --set model.n_layer=2,4")
     if search == "grid" and num_trials is not None:
         search = "random"
@@ -79,7 +79,7 @@ def _train_all(
     planned: list[dict[str, Any]] | None,
     num_trials: int,
 ) -> list[Result]:
-    exit_codes = read_exit_codes(folder)
+    remembered = read_trials(folder)
     trials: list[Trial] = []
     results: list[Result] = []
 
@@ -88,13 +88,17 @@ def _train_all(
 
     settings = iter(planned) if planned is not None else suggestions(space, num_trials, losses)
     count = len(planned) if planned is not None else num_trials
+    varied = {key for key, values in space.items() if is_varied(values)}
     for number, one in enumerate(settings, start=1):
-        trial = Trial(number, dict(one), exit_codes.get(number))
+        before = remembered.get(number)
+        trial = Trial(number, dict(one), before.exit_code if before else None)
         trials.append(trial)
         if not trial.is_done:
-            say(f"{trial.name} of {count}: {sections.in_words(trial.settings)}")
+            changes = {key: value for key, value in trial.settings.items() if key in varied}
+            say(f"{trial.name} of {count}: {sections.in_words(changes)}")
             trial.exit_code = _train(path, folder / trial.name, trial.settings)
-            write_trials(folder, path.stem, trials)
+            later = [other for at, other in remembered.items() if at > number]
+            write_trials(folder, path.stem, [*trials, *later])
         found = result(folder, trial)
         results.append(found)
         loss = "no validation loss" if found.loss is None else f"validation loss {found.loss:.4f}"

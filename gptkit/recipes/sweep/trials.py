@@ -75,10 +75,10 @@ def write_trials(folder: Path, config: str, trials: Sequence[Trial]) -> None:
     write_text(folder / SWEEP_NAME, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
-def read_exit_codes(folder: Path) -> dict[int, int | None]:
-    """Return how the trials ended that were remembered, by number; nothing where the file is missing or damaged."""
+def read_trials(folder: Path) -> dict[int, Trial]:
+    """Return the trials that were remembered, by number; nothing where the file is missing or damaged."""
     try:
         trials = json.loads((folder / SWEEP_NAME).read_bytes())["trials"]
-        return {int(trial["number"]): trial["exit_code"] for trial in trials}
+        return {int(trial["number"]): Trial(**trial) for trial in trials}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}

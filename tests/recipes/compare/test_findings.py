@@ -69,6 +69,16 @@ def test_seeds_that_overlap_show_no_difference():
 
     assert finding.winner is None
     assert "no difference between the recipes is shown" in finding.sentence
+    assert finding.seeds_needed is None
+    assert "more than 100 seeds on each side" in finding.sentence
+
+
+def test_a_difference_that_is_not_shown_comes_with_the_seeds_that_would_show_it():
+    (finding,) = compare([*arm(32, 2.0, 2.1, 1.9), *arm(16, 2.15, 2.05, 2.12)]).findings
+
+    assert finding.winner is None
+    assert 5 <= finding.seeds_needed <= 20
+    assert f"about {finding.seeds_needed} seeds on each side" in finding.sentence
 
 
 def test_two_seeds_are_too_few_for_a_word_about_recipes():
