@@ -18,8 +18,8 @@ from gptkit.data.sources import TokensConfig
 from gptkit.errors import ConfigError
 from gptkit.insight.text_facts import SplitText, TextFacts, text_facts
 from gptkit.recipes.journal import TerminalProgress, say
+from gptkit.recipes.train.check import check, min_train_tokens
 from gptkit.recipes.train.inherit import load_whole_config
-from gptkit.recipes.train.start import check, min_train_tokens
 from gptkit.runtime.interrupt import Interrupt
 
 _REPORT = "report.json"

@@ -12,8 +12,8 @@ from gptkit.config import find_config, parse_override
 from gptkit.data.prepare import prepare_dataset
 from gptkit.errors import CheckpointError, ConfigError
 from gptkit.recipes.journal import TerminalProgress, say
+from gptkit.recipes.train.check import check
 from gptkit.recipes.train.inherit import load_whole_config
-from gptkit.recipes.train.start import check
 from gptkit.runs import resolve
 from gptkit.runtime.interrupt import Interrupt
 from gptkit.tokenizers.base import Tokenizer

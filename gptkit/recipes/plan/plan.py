@@ -23,9 +23,9 @@ from gptkit.interchange.architectures import choose_architecture
 from gptkit.model.ladder import MODELS
 from gptkit.recipes.plan.advice import advice
 from gptkit.recipes.plan.trial import Trial, run_trial
+from gptkit.recipes.train.check import min_train_tokens
 from gptkit.recipes.train.dialled import turn_dial
 from gptkit.recipes.train.parts import build_parts
-from gptkit.recipes.train.start import min_train_tokens
 from gptkit.recipes.train.train import workload
 from gptkit.runtime.capacity import device_memory, forget_peak, peak_bytes, resident_bytes
 from gptkit.runtime.runtime import Runtime

@@ -12,8 +12,8 @@ from gptkit.config import Override, find_config, parse_override
 from gptkit.loggers.console import duration
 from gptkit.recipes.journal import TerminalProgress, say
 from gptkit.recipes.plan.plan import Plan, make_plan
+from gptkit.recipes.train.check import check
 from gptkit.recipes.train.inherit import load_whole_config
-from gptkit.recipes.train.start import check
 from gptkit.runtime.interrupt import Interrupt
 
 

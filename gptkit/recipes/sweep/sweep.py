@@ -25,7 +25,7 @@ from gptkit.recipes.sweep import sections
 from gptkit.recipes.sweep.optuna_search import suggestions
 from gptkit.recipes.sweep.space import Space, grid, is_varied, parse_space, random
 from gptkit.recipes.sweep.trials import Result, Trial, read_trials, result, write_trials
-from gptkit.recipes.train.start import check
+from gptkit.recipes.train.check import check
 from gptkit.runs import hold_run, make_run_dir, read_record, runs_folder, start_run
 from gptkit.runtime.interrupt import Interrupt
 

@@ -10,17 +10,14 @@ from typing import Any
 
 from gptkit.config import Override, RunConfig, find_config, from_mapping
 from gptkit.config.overrides import parse_override
-from gptkit.data.prepare import check_data, check_text
-from gptkit.data.sources import ConversationsConfig
+from gptkit.data.prepare import check_text
 from gptkit.dial import open_keys
 from gptkit.errors import ConfigError
-from gptkit.loggers.config import check_installed
 from gptkit.recipes.journal import say
+from gptkit.recipes.train.check import check, min_train_tokens
 from gptkit.recipes.train.inherit import load_whole_config
-from gptkit.runs import holds_run, refuse_if_held, resolve
+from gptkit.runs import holds_run, refuse_if_held
 from gptkit.runtime.launch import is_launched, launch
-from gptkit.tokenizers.config import TiktokenConfig
-from gptkit.tokenizers.published import check as check_published
 
 
 def start(
@@ -69,29 +66,6 @@ def start(
 
     again = name if not overrides and run_dir is None else None
     return train(config, name=path.stem, folder=path.parent, resume=resume, again=again)
-
-
-def check(config: RunConfig, *, devices: int = 1) -> None:
-    """Find what cannot work, without torch and without writing anything.
-
-    Raises: ConfigError.
-    """
-    if "training.batch_size" not in open_keys(config):
-        config.training.accumulation(devices)
-    check_data(config.data)
-    if isinstance(config.data.tokenizer, TiktokenConfig):
-        check_published(config.data.tokenizer)
-    for logger in config.loggers:
-        check_installed(logger)
-    if config.model.init_from is not None:
-        resolve(Path(config.model.init_from))
-
-
-def min_train_tokens(config: RunConfig) -> int:
-    """Return how many tokens the training split needs: those of a window and the one after it."""
-    any_length = isinstance(config.data.source, ConversationsConfig)
-    any_length = any_length or "model.context_length" in open_keys(config)
-    return 2 if any_length else config.model.context_length + 1
 
 
 def _check_run_dir(run_dir: Path, resume: str | None) -> None:

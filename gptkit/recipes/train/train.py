@@ -17,6 +17,7 @@ from gptkit.dial import num_weights, open_keys, tokens_to_learn_from
 from gptkit.loggers.metrics import METRICS_NAME, read_metrics
 from gptkit.plugins import plugin_sources
 from gptkit.recipes.journal import Journal, TerminalProgress
+from gptkit.recipes.train.check import min_train_tokens
 from gptkit.recipes.train.dialled import turn_dial
 from gptkit.recipes.train.parts import Parts, build_parts
 from gptkit.recipes.train.preflight import check_before_training
@@ -32,7 +33,6 @@ from gptkit.recipes.train.run_folder import (
     removed_on_error,
 )
 from gptkit.recipes.train.session import Session, resolved, run_session
-from gptkit.recipes.train.start import min_train_tokens
 from gptkit.recipes.train.words import complete_words
 from gptkit.recipes.writing import check_prompt
 from gptkit.runs import hold_run
