@@ -37,7 +37,7 @@ FOLDER = Path("data/demo_chat")
 _SENTENCES, _CONVERSATIONS, _PAIRS = 40_000, 8_000, 2_000
 _HELD_OUT = 50
 """Questions of each task."""
-_LONGEST_ANSWER = 24
+_LONGEST_ANSWER = 32
 LORA = {
     "adapter": {"name": "lora", "rank": 8, "alpha": 16},
     "optimizer.learning_rate": 5e-3,
@@ -71,16 +71,19 @@ def write(
 
 
 def wrong_answers(cases: Sequence[Case], seed: int) -> list[str]:
-    """Return a wrong answer of the right kind for each case: its words in another order, or another case's."""
+    """Return a wrong answer of the right kind for each case: its words in another order, or another case's result."""
     random = Random(seed)
     wrong = []
     for case in cases:
-        words = case.answer.split()
+        statement, is_, _ = case.answer.rpartition(" is ")
         others = [other.answer for other in cases if other.task == case.task]
+        words = case.answer.split()
         answer = case.answer
         while answer == case.answer:
-            mixed = " ".join(random.sample(words, len(words)))
-            answer = mixed if len(words) > 1 else random.choice(others)
+            if is_:
+                answer = f"{statement} is {random.choice(others).rpartition(' is ')[2]}"
+            else:
+                answer = " ".join(random.sample(words, len(words)))
         wrong.append(answer)
     return wrong
 

@@ -1,10 +1,12 @@
 """Six kinds of instructions, each as a sentence to read and as a question with one right answer.
 
     sentence    seven plus twelve is nineteen.
-    question    What is seven plus twelve?       answer    nineteen
+    question    What is seven plus twelve?       answer    seven plus twelve is nineteen
 
 A model that was trained on the sentences knows what it is asked and not how to answer; that is what
-fine-tuning teaches. A case is held out by a hash of its question: no training file has it.
+fine-tuning teaches. A case is held out by a hash of its question: no training file has it, though its
+sentence is among those that were read. Sums and days are answered by the whole sentence, for a model
+recalls what it read by going on where that began.
 """
 
 from __future__ import annotations
@@ -71,9 +73,8 @@ def arithmetic(random: Random) -> Case:
         a, b = max(a, b), min(a, b)
         sign, result = "minus", a - b
     what = f"{in_words(a)} {sign} {in_words(b)}"
-    return Case(
-        "arithmetic", f"{what} is {in_words(result)}.", f"What is {what}?", in_words(result)
-    )
+    statement = f"{what} is {in_words(result)}"
+    return Case("arithmetic", f"{statement}.", f"What is {what}?", statement)
 
 
 def date(random: Random) -> Case:
@@ -83,8 +84,8 @@ def date(random: Random) -> Case:
     side = random.choice(("before", "after"))
     result = names[(place + (steps if side == "after" else -steps)) % len(names)]
     distance = f"{in_words(steps)} {unit}{'s' if steps > 1 else ''} {side} {names[place]}"
-    question = f"Which {unit} is {distance}?"
-    return Case("date", f"{distance} is {result}.", question, result)
+    statement = f"{distance} is {result}"
+    return Case("date", f"{statement}.", f"Which {unit} is {distance}?", statement)
 
 
 def _about_words(

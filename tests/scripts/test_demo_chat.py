@@ -17,16 +17,23 @@ def test_numbers_in_words(number, words):
     assert in_words(number) == words
 
 
+def result(answer):
+    """What a statement says after its "is"; other answers whole."""
+    return answer.rpartition(" is ")[2]
+
+
 def test_every_answer_is_right():
     numbers = {in_words(number): number for number in range(50)}
     for case in draw(3000, seed=5):
         what = case.question.rstrip("?").split()
         if case.task == "arithmetic":
             a, sign, b = (numbers.get(word, word) for word in what[2:])
-            assert numbers[case.answer] == (a + b if sign == "plus" else a - b)
+            assert case.answer.startswith(" ".join(what[2:]) + " is ")
+            assert numbers[result(case.answer)] == (a + b if sign == "plus" else a - b)
         elif case.task == "date" and what[1] == "day":
             steps, side, day = numbers[what[3]], what[5], DAYS.index(what[6])
-            assert case.answer == DAYS[(day + (steps if side == "after" else -steps)) % 7]
+            assert case.answer.startswith(" ".join(what[3:]) + " is ")
+            assert result(case.answer) == DAYS[(day + (steps if side == "after" else -steps)) % 7]
         elif case.task in ("copy", "reverse", "sort", "case"):
             words = case.question.partition(": ")[2].split()
             changed = {"copy": words, "reverse": words[::-1], "sort": sorted(words)}
@@ -49,14 +56,17 @@ def test_nothing_held_out_is_learned_from(tmp_path):
 
 def test_a_wrong_answer_is_wrong_and_of_the_right_kind():
     cases = draw(300, seed=6)
-    answers = {case.task: {c.answer for c in cases if c.task == case.task} for case in cases}
+    results = {
+        case.task: {result(c.answer) for c in cases if c.task == case.task} for case in cases
+    }
 
     wrong = demo_chat.wrong_answers(cases, seed=7)
 
     for case, answer in zip(cases, wrong, strict=True):
         assert answer != case.answer
         mixed = sorted(answer.split()) == sorted(case.answer.split())
-        assert mixed or answer in answers[case.task]
+        statement = case.answer.removesuffix(result(case.answer))
+        assert mixed or (answer.startswith(statement) and result(answer) in results[case.task])
 
 
 def test_cases_are_the_same_each_time():
