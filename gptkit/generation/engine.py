@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -268,8 +268,11 @@ def _evaluating(model: GPT) -> Iterator[None]:
     was_training = model.training
     if was_training:
         model.eval()
+    kind = model.token_embedding.weight.device.type
+    # Switching it off takes as long as a small operation: where it is off, it is left so.
+    off = torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
     try:
-        with torch.autocast(model.token_embedding.weight.device.type, enabled=False):
+        with off:
             yield
     finally:
         if was_training:

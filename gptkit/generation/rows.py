@@ -171,8 +171,6 @@ class RowDecoder:
         positions = self._positions[: len(tokens)]
         x = self._embed(tokens, positions).float().contiguous()
         logits = step(x, positions, self._kv)
-        positions.add_(1)
-        self._places[: len(tokens)].add_(1)
         self._lengths = [length + 1 for length in self._lengths]
         return logits
 

@@ -34,6 +34,8 @@ inline Lanes load(const BFloat16* p) {
 inline Lanes load(const int8_t* p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p)));
 }
+inline void put(float* p, Lanes v) { _mm512_storeu_ps(p, v); }
+inline Lanes spread(float value) { return _mm512_set1_ps(value); }
 inline Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }
 inline void keep(Lanes& v) { asm("" : "+v"(v)); }  // in a register: GCC would read it again for each use
 
@@ -59,6 +61,10 @@ inline Lanes load(const W* p) {
     for (int i = 0; i < LANES; i++) v[i] = one(p + i);
     return v;
 }
+inline void put(float* p, Lanes v) {
+    for (int i = 0; i < LANES; i++) p[i] = v[i];
+}
+inline Lanes spread(float value) { return Lanes{} + value; }
 inline Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return a * b + c; }
 inline void keep(Lanes&) {}
 inline void sum4(const Lanes v[4], float sums[4]) {
@@ -73,6 +79,15 @@ inline float sum(Lanes v) {
     float sums[4];
     sum4(four, sums);
     return sums[0];
+}
+
+inline float total(const float* x, int64_t count) {
+    Lanes parts = {};
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) parts = parts + load(x + i);
+    float result = sum(parts);
+    for (; i < count; i++) result += x[i];
+    return result;
 }
 
 // exp, to about 2 ulp, in a form that compilers turn into vectors.

@@ -135,7 +135,7 @@ class NativeStep:
     def __call__(self, x: Tensor, positions: Tensor, caches: Sequence[Tensor]) -> Tensor:
         """x: (R, C) float32, what each row's new token starts from; overwritten -> logits (R, V).
 
-        positions: (R,) int64, where it stands; caches: (rows, places, 2, G, D) of each layer.
+        positions: (R,) int64, where it stands; one further afterwards. caches: (rows, places, 2, G, D) of each layer.
         """
         num_rows = len(x)
         logits = torch.empty(num_rows, self._vocab_size)

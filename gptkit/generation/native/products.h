@@ -42,18 +42,18 @@ inline Share share(int64_t count, int64_t unit) {
 }
 
 // Bytes from what is read to what is asked for: W comes in pieces too short for the processor to guess them.
-constexpr int AHEAD = 8192;
+constexpr int64_t AHEAD = 8192;
 
 // sums[r * N + n] = x[r] . w[n], R rows of x and N of W; each sum is made in the same order whatever R and N.
 template <int R, int N, class W>
-inline void tile(const float* x, const W* w, int64_t stride, int cols, float* sums) {
+inline void tile(const float* x, const W* w, int64_t stride, int cols, int64_t ahead, float* sums) {
     Lanes parts[(R * N + 3) / 4 * 4] = {};
     int k = 0;
     for (; k + LANES <= cols; k += LANES) {
         Lanes ws[N];
         for (int n = 0; n < N; n++) {
             ws[n] = load(w + n * stride + k);
-            __builtin_prefetch((const char*)(w + n * stride + k) + AHEAD);
+            __builtin_prefetch((const char*)(w + n * stride + k) + ahead);
         }
         for (int r = 0; r < R; r++) {
             Lanes xs = load(x + (int64_t)r * cols + k);
@@ -74,7 +74,7 @@ inline void tile(const float* x, const W* w, int64_t stride, int cols, float* su
 template <class W>
 inline float dot(const float* x, const W* w, int cols) {
     float result;
-    tile<1, 1>(x, w, 0, cols, &result);
+    tile<1, 1>(x, w, 0, cols, 0, &result);
     return result;
 }
 
@@ -90,7 +90,7 @@ inline int64_t multiply_tiles(const Matrix& m, const float* x, int64_t row, Shar
     int64_t n = part.from;
     for (; n + N <= part.to; n += N) {
         float sums[R * N];
-        tile<R, N>(x + row * m.cols, (const W*)m.weight + n * m.cols, m.cols, m.cols, sums);
+        tile<R, N>(x + row * m.cols, (const W*)m.weight + n * m.cols, m.cols, m.cols, AHEAD, sums);
         for (int r = 0; r < R; r++)
             for (int i = 0; i < N; i++) store(m, row + r, n + i, sums[r * N + i], y, add);
     }

@@ -23,7 +23,7 @@ struct Model {
 
 struct Call {
     int64_t num_rows, row_stride, num_scores;
-    const int64_t* positions;  // (R,), of the new tokens
+    int64_t* positions;        // (R,), of the new tokens; one further afterwards
     float* x;                  // (R, C): what they start from; overwritten
     void* const* caches;       // of each layer: (R, places, 2, G, D), row_stride numbers a row
     float* scratch;
@@ -57,15 +57,7 @@ void bend_row(float* h, const float* opened, Share mine) {
 }
 
 void normalise(const Norm& norm, const float* x, float* y, int width) {
-    float mean = 0.f;
-    if (norm.centred) {
-        Lanes parts = {};
-        int k = 0;
-        for (; k + LANES <= width; k += LANES) parts = parts + load(x + k);
-        mean = sum(parts);
-        for (; k < width; k++) mean += x[k];
-        mean /= width;
-    }
+    float mean = norm.centred ? total(x, width) / width : 0.f;
     for (int k = 0; k < width; k++) y[k] = x[k] - mean;
     float scale = 1.f / std::sqrt(dot(y, y, width) / width + norm.eps);
     for (int k = 0; k < width; k++) y[k] = y[k] * scale * norm.weight[k];
@@ -86,6 +78,22 @@ void turn(const Model& model, const float* weight, int64_t position, float* x) {
     }
 }
 
+// out (width) = the sum of weights[t] * values[t], in registers, N times LANES channels from `from` on.
+template <int N, class K>
+inline int weigh(const float* weights, int64_t count, const K* values, int64_t step, int width, int from, float* out) {
+    for (; from + N * LANES <= width; from += N * LANES) {
+        Lanes sums[N] = {};
+        for (int64_t t = 0; t < count; t++) {
+            const K* value = values + t * step + from;
+            __builtin_prefetch(value + 8 * step);
+            Lanes weight = spread(weights[t]);
+            for (int n = 0; n < N; n++) sums[n] = multiply_add(weight, load(value + n * LANES), sums[n]);
+        }
+        for (int n = 0; n < N; n++) put(out + from + n * LANES, sums[n]);
+    }
+    return from;
+}
+
 // The query heads of a row that share a key head: qkv (H + 2 G, D) -> y (H, D); keys and values stay in kv.
 template <class K>
 void attend(const Model& model, const float* heads_norm, int group, int64_t position, float* qkv, K* kv, float* scores, float* y) {
@@ -101,21 +109,21 @@ void attend(const Model& model, const float* heads_norm, int group, int64_t posi
     int64_t first = model.window && position >= model.window ? position - model.window + 1 : 0;
     float scale = 1.f / std::sqrt((float)width);
     for (int head = group * sharing; head < (group + 1) * sharing; head++) {
-        float *query = qkv + head * width, *out = y + head * width, largest = -INFINITY, total = 0.f;
+        float *query = qkv + head * width, *out = y + head * width, largest = -INFINITY;
         turn(model, heads_norm ? heads_norm + head * width : nullptr, position, query);
-        int64_t count = position + 1 - first, i = 0;
-        for (; i + 4 <= count; i += 4) tile<1, 4>(query, keys + (first + i) * step, step, width, scores + i);
-        for (; i < count; i++) scores[i] = dot(query, keys + (first + i) * step, width);
-        for (i = 0; i < count; i++) largest = scores[i] > largest ? scores[i] : largest;
-        for (i = 0; i < count; i++) scores[i] = exponential((scores[i] - largest) * scale);
-        for (int i = 0; i < width; i++) out[i] = 0.f;
-        for (int64_t t = first; t <= position; t++) {
-            float weight = scores[t - first];
-            const K* seen = values + t * step;
-            total += weight;
-            for (int i = 0; i < width; i++) out[i] += weight * one(seen + i);
-        }
-        for (int i = 0; i < width; i++) out[i] /= total;
+        int64_t count = position + 1 - first, t = 0, ahead = 8 * step * sizeof(K);
+        const K* key_at = keys + first * step;
+        for (; t + 4 <= count; t += 4) tile<1, 4>(query, key_at + t * step, step, width, ahead, scores + t);
+        for (; t < count; t++) scores[t] = dot(query, key_at + t * step, width);
+        for (t = 0; t < count; t++) largest = scores[t] > largest ? scores[t] : largest;
+        for (t = 0; t < count; t++) scores[t] = exponential((scores[t] - largest) * scale);
+        const K* value_at = values + first * step;
+        int done = weigh<4>(scores, count, value_at, step, width, 0, out);
+        done = weigh<1>(scores, count, value_at, step, width, done, out);
+        for (; done < width; done++)
+            for (out[done] = 0.f, t = 0; t < count; t++) out[done] += scores[t] * one(value_at + t * step + done);
+        float share_of_one = 1.f / total(scores, count);
+        for (int i = 0; i < width; i++) out[i] *= share_of_one;
     }
 }
 
@@ -207,4 +215,5 @@ extern "C" void gptkit_step(const Model* model, const Call* call) {
         else if (model->kind == 1) run<BFloat16, BFloat16>(*model, *call);
         else run<int8_t, BFloat16>(*model, *call);
     }
+    for (int64_t row = 0; row < call->num_rows; row++) call->positions[row]++;
 }
