@@ -33,6 +33,9 @@ struct Call {
 
 namespace {
 
+// Tokens from the one whose key or value is read to the one whose is asked for.
+constexpr int64_t SEEN_AHEAD = 16;
+
 enum Activation { SILU_GATE, GELU, GELU_TANH, RELU, RELU2 };
 
 inline float bend(int activation, float x) {
@@ -85,7 +88,7 @@ inline int weigh(const float* weights, int64_t count, const K* values, int64_t s
         Lanes sums[N] = {};
         for (int64_t t = 0; t < count; t++) {
             const K* value = values + t * step + from;
-            __builtin_prefetch(value + 8 * step);
+            for (int n = 0; n < N; n++) __builtin_prefetch(value + SEEN_AHEAD * step + n * LANES);
             Lanes weight = spread(weights[t]);
             for (int n = 0; n < N; n++) sums[n] = multiply_add(weight, load(value + n * LANES), sums[n]);
         }
@@ -111,7 +114,7 @@ void attend(const Model& model, const float* heads_norm, int group, int64_t posi
     for (int head = group * sharing; head < (group + 1) * sharing; head++) {
         float *query = qkv + head * width, *out = y + head * width, largest = -INFINITY;
         turn(model, heads_norm ? heads_norm + head * width : nullptr, position, query);
-        int64_t count = position + 1 - first, t = 0, ahead = 8 * step * sizeof(K);
+        int64_t count = position + 1 - first, t = 0, ahead = SEEN_AHEAD * step * sizeof(K);
         const K* key_at = keys + first * step;
         for (; t + 4 <= count; t += 4) tile<1, 4>(query, key_at + t * step, step, width, ahead, scores + t);
         for (; t < count; t++) scores[t] = dot(query, key_at + t * step, width);
