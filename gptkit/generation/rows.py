@@ -2,10 +2,10 @@
 
     keys and values   (rows, places, 2, G, D) a layer, allocated once; token t of a row stands at place t
     mask              (rows, places): 0 where a row's next token may look, -inf elsewhere
-    one step          R rows are R positions of one sequence to every part but attention, which gives
-                      each row its own keys
+    one step          one call where it is compiled (native/); by torch's operations, R rows are R positions of one
+                      sequence to every part but attention, which gives each row its own keys
 
-No prompt is padded. Attention reads as many places as the longest row has, rounded up: what is masked
+No prompt is padded. Torch's attention reads as many places as the longest row has, rounded up: what is masked
 adds exactly 0, and rounded so, a row's sums are made in the same order whatever the others' lengths.
 """
 

@@ -14,6 +14,7 @@ from gptkit.data.prepare import check_data, check_text
 from gptkit.data.sources import ChatConfig
 from gptkit.dial import open_keys
 from gptkit.errors import ConfigError
+from gptkit.generation.native.build import start_building
 from gptkit.loggers.config import check_installed
 from gptkit.recipes.journal import say
 from gptkit.recipes.train.inherit import load_whole_config
@@ -65,6 +66,8 @@ def start(
         return None
     if devices > 1 and not is_launched():
         raise SystemExit(launch(devices, sys.argv[1:]))
+    if not is_launched():
+        start_building()  # for the samples, while torch is imported
     from gptkit.recipes.train.train import train
 
     again = name if not overrides and run_dir is None else None
