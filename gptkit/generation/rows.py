@@ -110,18 +110,24 @@ class RowDecoder:
         return num_rows
 
     @torch.inference_mode()
-    def add(self, tokens: Sequence[int], *, as_row: int | None = None) -> None:
+    def add(self, tokens: Sequence[int], *, as_row: int | None = None) -> Tensor | None:
         row = self.num_rows
         self._lengths.append(0)
         if as_row is None:
-            self.extend(row, tokens)
-        else:
-            for kv in self._kv:
-                kv[row, : len(tokens)] = kv[as_row, : len(tokens)]
-            self._remember(row, tokens)
+            hidden = self._read(row, tokens)
+            return None if hidden is None else self._model.unembed(hidden[:, -1]).float()
+        for kv in self._kv:
+            kv[row, : len(tokens)] = kv[as_row, : len(tokens)]
+        self._remember(row, tokens)
+        return None
 
     @torch.inference_mode()
     def extend(self, row: int, tokens: Sequence[int]) -> None:
+        self._read(row, tokens)
+
+    def _read(self, row: int, tokens: Sequence[int]) -> Tensor | None:
+        """Read more tokens in a row; return their hidden vectors, (1, T, C), if there are any."""
+        hidden = None
         start, end = self._lengths[row], self._lengths[row] + len(tokens)
         if tokens:
             cache = self._model.new_cache(1, end)
@@ -131,11 +137,12 @@ class RowDecoder:
                 layer.append(keys, values)
             if start:
                 cache.recent.append(self._recent[row : row + 1, -start:])
-            self._model.hidden(self._positions.new_tensor([tokens]), cache)
+            hidden = self._model.hidden(self._positions.new_tensor([tokens]), cache)
             for layer, kv in zip(layers, self._kv, strict=True):
                 kv[row, start:end, 0] = layer.keys[0, :, start:].transpose(0, 1)
                 kv[row, start:end, 1] = layer.values[0, :, start:].transpose(0, 1)
         self._remember(row, tokens)
+        return hidden
 
     @torch.inference_mode()
     def clear(self, row: int) -> None:
