@@ -61,8 +61,8 @@ def _built() -> Path | str:
 def _built_once() -> Path | str:
     if os.environ.get(SWITCH) == "0":
         return f"{SWITCH}=0"
-    if sys.platform == "win32":
-        return "not made for Windows"
+    if sys.platform == "win32" or platform.machine().lower() not in ("x86_64", "amd64"):
+        return "made for Linux and macOS on x86-64"
     compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
     if compiler is None:
         return "there is no C++ compiler"
@@ -101,7 +101,8 @@ def _run(command: list[str]) -> None:
     except subprocess.TimeoutExpired:
         raise _Unavailable(f"{command[0]} took longer than {_SECONDS:.0f} s") from None
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["without a word"])[0]
+        lines = done.stderr.strip().splitlines() or ["without a word"]
+        said = next((line for line in lines if "error" in line), lines[0])
         raise _Unavailable(f"{command[0]} failed: {said}")
 
 

@@ -2,9 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#ifdef __AVX512F__
 #include <immintrin.h>
-#endif
 
 struct BFloat16 { uint16_t bits; };
 
@@ -23,7 +21,7 @@ inline void put(BFloat16* p, float value) {  // to the nearest, ties to even
 
 #ifdef __AVX512F__
 
-constexpr int LANES = 16;
+constexpr int LANES = 16, TILE_ROWS = 8, TILE_COLS = 3;  // as many sums at once as there are registers
 typedef __m512 Lanes;
 
 inline Lanes load(const float* p) { return _mm512_loadu_ps(p); }
@@ -36,46 +34,53 @@ inline Lanes load(const int8_t* p) {
 }
 inline void put(float* p, Lanes v) { _mm512_storeu_ps(p, v); }
 inline Lanes spread(float value) { return _mm512_set1_ps(value); }
+inline Lanes add(Lanes a, Lanes b) { return _mm512_add_ps(a, b); }
 inline Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }
 inline void keep(Lanes& v) { asm("" : "+v"(v)); }  // in a register: GCC would read it again for each use
 
 // The sums of four, each in the same order.
 inline void sum4(const Lanes v[4], float sums[4]) {
-    Lanes ab = _mm512_add_ps(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
-    Lanes cd = _mm512_add_ps(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
-    Lanes low = _mm512_shuffle_ps(ab, cd, 0x44), high = _mm512_shuffle_ps(ab, cd, 0xEE);
-    Lanes all = _mm512_add_ps(low, high);  // a b c d, in each quarter
-    all = _mm512_add_ps(all, _mm512_shuffle_f32x4(all, all, 0x4E));
-    all = _mm512_add_ps(all, _mm512_shuffle_f32x4(all, all, 0xB1));
+    Lanes ab = add(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
+    Lanes cd = add(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
+    // a b c d, in each quarter
+    Lanes all = add(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xEE));
+    all = add(all, _mm512_shuffle_f32x4(all, all, 0x4E));
+    all = add(all, _mm512_shuffle_f32x4(all, all, 0xB1));
     _mm_storeu_ps(sums, _mm512_castps512_ps128(all));
 }
 
-#else  // left to the compiler
+#elif defined(__AVX2__) && defined(__FMA__)
 
-constexpr int LANES = 8;
-typedef float Lanes __attribute__((vector_size(4 * LANES)));
+constexpr int LANES = 8, TILE_ROWS = 4, TILE_COLS = 2;
+typedef __m256 Lanes;
 
-template <class W>
-inline Lanes load(const W* p) {
-    Lanes v;
-    for (int i = 0; i < LANES; i++) v[i] = one(p + i);
-    return v;
+inline Lanes load(const float* p) { return _mm256_loadu_ps(p); }
+inline Lanes load(const BFloat16* p) {
+    __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
-inline void put(float* p, Lanes v) {
-    for (int i = 0; i < LANES; i++) p[i] = v[i];
+inline Lanes load(const int8_t* p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p)));
 }
-inline Lanes spread(float value) { return Lanes{} + value; }
-inline Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return a * b + c; }
-inline void keep(Lanes&) {}
+inline void put(float* p, Lanes v) { _mm256_storeu_ps(p, v); }
+inline Lanes spread(float value) { return _mm256_set1_ps(value); }
+inline Lanes add(Lanes a, Lanes b) { return _mm256_add_ps(a, b); }
+inline Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return _mm256_fmadd_ps(a, b, c); }
+inline void keep(Lanes& v) { asm("" : "+x"(v)); }
+
 inline void sum4(const Lanes v[4], float sums[4]) {
-    for (int i = 0; i < 4; i++)
-        sums[i] = ((v[i][0] + v[i][4]) + (v[i][1] + v[i][5])) + ((v[i][2] + v[i][6]) + (v[i][3] + v[i][7]));
+    Lanes ab = add(_mm256_unpacklo_ps(v[0], v[1]), _mm256_unpackhi_ps(v[0], v[1]));
+    Lanes cd = add(_mm256_unpacklo_ps(v[2], v[3]), _mm256_unpackhi_ps(v[2], v[3]));
+    Lanes all = add(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xEE));
+    _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1)));
 }
 
+#else
+#error made for processors with AVX2 or AVX-512
 #endif
 
 inline float sum(Lanes v) {
-    Lanes four[4] = {v, v, v, v};
+    const Lanes four[4] = {v, v, v, v};
     float sums[4];
     sum4(four, sums);
     return sums[0];
@@ -84,7 +89,7 @@ inline float sum(Lanes v) {
 inline float total(const float* x, int64_t count) {
     Lanes parts = {};
     int64_t i = 0;
-    for (; i + LANES <= count; i += LANES) parts = parts + load(x + i);
+    for (; i + LANES <= count; i += LANES) parts = add(parts, load(x + i));
     float result = sum(parts);
     for (; i < count; i++) result += x[i];
     return result;

@@ -110,7 +110,8 @@ void multiply_by_lanes(const Matrix& m, const float* x, int num_rows, Share mine
     for (int64_t from = mine.from; from < mine.to; from += BLOCK) {
         Share part = {from, from + BLOCK < mine.to ? from + BLOCK : mine.to};
         int64_t row = 0;
-        for (; row + 8 <= num_rows; row += 8) multiply_rows<8, 3, W>(m, x, row, part, y, add);
+        for (; row + TILE_ROWS <= num_rows; row += TILE_ROWS)
+            multiply_rows<TILE_ROWS, TILE_COLS, W>(m, x, row, part, y, add);
         for (; row < num_rows; row++) multiply_rows<1, 4, W>(m, x, row, part, y, add);
     }
 }
