@@ -55,9 +55,13 @@ inline float bend(int activation, float x) {
 
 // With the activation known, each loop becomes one of vectors.
 template <int A>
-void bend_row(float* h, const float* opened, Share mine) {
+void bend_part(float* h, const float* opened, Share mine) {
     for (int64_t i = mine.from; i < mine.to; i++) h[i] = A == SILU_GATE ? bend(A, h[i]) * opened[i] : bend(A, h[i]);
 }
+
+void (*const bend_row[])(float*, const float*, Share) = {
+    bend_part<SILU_GATE>, bend_part<GELU>, bend_part<GELU_TANH>, bend_part<RELU>, bend_part<RELU2>,
+};
 
 void normalise(const Norm& norm, const float* x, float* y, int width) {
     float mean = norm.centred ? total(x, width) / width : 0.f;
@@ -99,7 +103,8 @@ inline int weigh(const float* weights, int64_t count, const K* values, int64_t s
 
 // The query heads of a row that share a key head: qkv (H + 2 G, D) -> y (H, D); keys and values stay in kv.
 template <class K>
-void attend(const Model& model, const float* heads_norm, int group, int64_t position, float* qkv, K* kv, float* scores, float* y) {
+void attend(const Model& model, const float* heads_norm, int group, int64_t position, float* qkv, K* kv,
+            float* scores, float* y) {
     int width = model.head_dim, sharing = model.n_head / model.n_kv_head;
     int64_t step = 2 * (int64_t)model.n_kv_head * width;
     K *keys = kv + group * width, *values = keys + step / 2;
@@ -188,9 +193,7 @@ void run(const Model& model, const Call& call) {
         multiply<W>(gated ? layer.gate : layer.up, normed, h.values, false);
         mine = share(h.cols, 16);
         for (int64_t row = 0; row < num_rows; row++) {
-            auto bend_it = model.activation == SILU_GATE ? bend_row<SILU_GATE> : model.activation == GELU ? bend_row<GELU>
-                : model.activation == GELU_TANH ? bend_row<GELU_TANH> : model.activation == RELU ? bend_row<RELU> : bend_row<RELU2>;
-            bend_it(h.row(row), opened + row * h.cols, mine);
+            bend_row[model.activation](h.row(row), opened + row * h.cols, mine);
             ready(h, row, mine.from, mine.to);
         }
         #pragma omp barrier
