@@ -18,6 +18,7 @@ from gptkit.model.norm import RMSNorm
 from gptkit.model.positions import RotaryPositions
 
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
+_ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "relu2")
 _ROWS_OF_A_GROUP, _ALIGNMENT = 16, 16
 
 
@@ -118,7 +119,7 @@ class NativeStep:
             n_kv_head=part.n_kv_head,
             head_dim=part.head_dim,
             window=part.window or 0,
-            activation=0 if isinstance(mlp, SwiGLU) else 1 + _number_of(cast(MLP, mlp)),
+            activation=0 if isinstance(mlp, SwiGLU) else _number_of(cast(MLP, mlp)),
             kind=_KINDS[torch.int8 if int8 else model.head_weight.dtype],
             threads=torch.get_num_threads(),
             heads_eps=part.q_norm.eps if isinstance(part.q_norm, RMSNorm) else 0.0,
@@ -207,5 +208,5 @@ class NativeStep:
 
 
 def _number_of(mlp: MLP) -> int:
-    """Return the place of the activation in step.cpp's list, after the gate."""
-    return list(ACTIVATIONS.values()).index(mlp.activation)
+    """Return the place of the activation in step.cpp's list, where the gate's comes first."""
+    return 1 + [ACTIVATIONS[name] for name in _ACTIVATIONS].index(mlp.activation)
