@@ -60,10 +60,11 @@ def load(
 
     Raises: ConfigError when there is no such run; CheckpointError when none of its checkpoints is usable.
     """
-    from gptkit.runtime.process import share_the_cores, use_large_pages
+    from gptkit.recipes.ahead import get_ready_to_write
+    from gptkit.runtime.process import share_the_cores
 
     share_the_cores()
-    use_large_pages()
+    get_ready_to_write()
     from gptkit.recipes.load import load_run
 
     return load_run(

@@ -34,9 +34,9 @@ def chat(
     allow_plugins: AllowPlugins = False,
 ) -> None:
     """Talk to a model that was taught to answer (gptkit finetune); a line is a turn."""
-    from gptkit.runtime.process import use_large_pages
+    from gptkit.recipes.ahead import get_ready_to_write
 
-    use_large_pages()
+    get_ready_to_write()
     from gptkit.recipes.chat import run_chat
 
     run_chat(

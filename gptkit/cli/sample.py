@@ -83,9 +83,9 @@ def sample(
     allow_plugins: AllowPlugins = False,
 ) -> None:
     """Let a trained model write."""
-    from gptkit.runtime.process import use_large_pages
+    from gptkit.recipes.ahead import get_ready_to_write
 
-    use_large_pages()
+    get_ready_to_write()
     from gptkit.recipes.sample import SampleRequest, run_sample
     from gptkit.recipes.writing import WritingOptions
 

@@ -1,4 +1,7 @@
-"""One block of the transformer, for one token of each row: `Block` of gptkit/model/gpt.py, with T = 1."""
+"""One block of the transformer, for one token of each row: `Block` of gptkit/model/gpt.py, with T = 1.
+
+For GPUs, and for CPUs where gptkit/generation/native has not been compiled.
+"""
 
 from __future__ import annotations
 

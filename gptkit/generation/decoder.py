@@ -2,6 +2,7 @@
 
     start(rows)          room for so many rows, none in use
     add(tokens)          a new row: its tokens go through the model at once, their keys and values stay
+                         -> the logits of the next
     extend(row, tokens)  more tokens for a row; clear(row) forgets those it has
     step(tokens)         one token for every row -> the logits of the next
     drop(row)            the last row takes its place
@@ -40,10 +41,11 @@ class Decoder(Protocol):
     def start(self, num_rows: int) -> int:
         """Forget all rows and make room for `num_rows`; return for how many there is room."""
 
-    def add(self, tokens: Sequence[int], *, as_row: int | None = None) -> None:
-        """Read tokens into a new row, the last; there may be none.
+    def add(self, tokens: Sequence[int], *, as_row: int | None = None) -> Tensor | None:
+        """Read tokens into a new row, the last; return the logits of the next, (1, V) float32.
 
-        as_row: a row that read exactly these when it was added: they are copied from there.
+        There may be no tokens, and then no logits. as_row: a row that read exactly these when it was
+        added: they are copied from there, and the logits are not made again.
         """
 
     def extend(self, row: int, tokens: Sequence[int]) -> None:
@@ -90,12 +92,15 @@ class PlainDecoder:
         return num_rows
 
     @torch.inference_mode()
-    def add(self, tokens: Sequence[int], *, as_row: int | None = None) -> None:
+    def add(self, tokens: Sequence[int], *, as_row: int | None = None) -> Tensor | None:
         if as_row is not None and self._caches[as_row].length == len(tokens):
             self._caches.append(self._caches[as_row].repeat(1))
-        else:
-            self._caches.append(self._new_cache())
-            self.extend(self.num_rows - 1, tokens)
+            return None
+        self._caches.append(self._new_cache())
+        if not tokens:
+            return None
+        hidden = self._model.hidden(self._tensor(tokens), self._caches[-1])
+        return self._model.unembed(hidden[:, -1]).float()
 
     @torch.inference_mode()
     def extend(self, row: int, tokens: Sequence[int]) -> None:

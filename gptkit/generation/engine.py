@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Generator, Tensor
@@ -173,19 +173,29 @@ class _Rows:
                         self._admit(_Row(sample, self._sampling, self._model.vocab_size), read)
                 if not rows:
                     return
-                self._slide()
-                logits = self._decoder.step([row.window[-1] for row in rows])
-                seen = None
-                if self._sampling.repetition_penalty != 1.0:
-                    seen = torch.stack([row.seen() for row in rows]).to(logits.device)
-                tokens = choose(logits, self._sampling, [row.generator for row in rows], seen)
-                if self._log_probs:
-                    for row, log_prob in zip(rows, log_probs_of(tokens, logits), strict=True):
-                        row.sample.log_probs.append(float(log_prob))
-            for row, token in zip(rows, tokens.tolist(), strict=True):
-                row.take(token)
-                row.end_if_due(ends, self._context_length)
-            yield [row.sample for row in rows]
+                # Reading a prompt gives the logits of the first token: it needs no step.
+                growing = [row for row in rows if row.is_new and row.first_logits is not None]
+                if growing:
+                    logits = torch.cat([cast(Tensor, row.first_logits) for row in growing])
+                else:
+                    growing = list(rows)
+                    self._slide()
+                    logits = self._decoder.step([row.window[-1] for row in rows])
+                tokens = self._choose(growing, logits)
+            for row, token in zip(growing, tokens.tolist(), strict=True):
+                row.take(token, ends, self._context_length)
+            yield [row.sample for row in growing]
+
+    def _choose(self, rows: Sequence[_Row], logits: Tensor) -> Tensor:
+        """Return the next token of each row; where they are asked for, keep the probabilities."""
+        seen = None
+        if self._sampling.repetition_penalty != 1.0:
+            seen = torch.stack([row.seen() for row in rows]).to(logits.device)
+        tokens = choose(logits, self._sampling, [row.generator for row in rows], seen)
+        if self._log_probs:
+            for row, log_prob in zip(rows, log_probs_of(tokens, logits), strict=True):
+                row.sample.log_probs.append(float(log_prob))
+        return tokens
 
     def _remove_ended(self, *, keep: bool) -> None:
         rows = self._rows
@@ -201,15 +211,17 @@ class _Rows:
         prompt = row.sample.prompt
         too_long = len(prompt) > self._context_length
         row.window = list(self._last_half(prompt) if too_long else prompt)
-        row.was_read = row.window[:-1]
         if read is None:
+            row.was_read = list(row.window)
             same = (i for i, other in enumerate(self._rows) if other.was_read == row.was_read)
-            self._decoder.add(row.was_read, as_row=next(same, None))
-        elif row.was_read[: len(read)] == list(read):
-            self._decoder.extend(0, row.was_read[len(read) :])
+            as_row = next(same, None)
+            logits = self._decoder.add(row.was_read, as_row=as_row)
+            row.first_logits = logits if as_row is None else self._rows[as_row].first_logits
+        elif row.window[:-1][: len(read)] == list(read):
+            self._decoder.extend(0, row.window[len(read) : -1])
         else:
             self._decoder.clear(0)
-            self._decoder.extend(0, row.was_read)
+            self._decoder.extend(0, row.window[:-1])
         self._rows.append(row)
 
     def _slide(self) -> None:
@@ -230,19 +242,22 @@ class _Row:
     def __init__(self, sample: Sample, sampling: SamplingConfig, vocab_size: int) -> None:
         self.sample = sample
         self.window: list[int] = []
-        """The tokens in the context; the decoder has read all but the last."""
+        """The tokens in the context; the decoder has read all but the last, of a new row all."""
         self.was_read: list[int] | None = None
         """What the decoder read when this row came in, as long as that is still its beginning."""
+        self.first_logits: Tensor | None = None
+        """(1, V), what that said about the next token; None where only a step says it."""
+        self.is_new = True
         self.generator = Generator().manual_seed(sample_seed(sampling.seed, sample.index))
         self._seen: Tensor | None = None
         self._vocab_size = vocab_size
 
-    def take(self, token: int) -> None:
+    def take(self, token: int, ends: _Ends, context_length: int) -> None:
+        """Grow by a token, and end where that is the last."""
+        self.is_new = False
         self.window.append(token)
-        self.sample.tokens.append(token)
-
-    def end_if_due(self, ends: _Ends, context_length: int) -> None:
         sample = self.sample
+        sample.tokens.append(token)
         if sample.tokens[-1] in ends.stop_tokens:
             sample.finish_reason = "eos"
             sample.tokens.pop()
@@ -268,8 +283,11 @@ def _evaluating(model: GPT) -> Iterator[None]:
     was_training = model.training
     if was_training:
         model.eval()
+    kind = model.token_embedding.weight.device.type
+    # Switching it off takes as long as a small operation: where it is off, it is left so.
+    off = torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
     try:
-        with torch.autocast(model.token_embedding.weight.device.type, enabled=False):
+        with off:
             yield
     finally:
         if was_training:

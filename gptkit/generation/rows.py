@@ -2,10 +2,10 @@
 
     keys and values   (rows, places, 2, G, D) a layer, allocated once; token t of a row stands at place t
     mask              (rows, places): 0 where a row's next token may look, -inf elsewhere
-    one step          R rows are R positions of one sequence to every part but attention, which gives
-                      each row its own keys
+    one step          one call where it is compiled (native/); by torch's operations, R rows are R positions of one
+                      sequence to every part but attention, which gives each row its own keys
 
-No prompt is padded. Attention reads as many places as the longest row has, rounded up: what is masked
+No prompt is padded. Torch's attention reads as many places as the longest row has, rounded up: what is masked
 adds exactly 0, and rounded so, a row's sums are made in the same order whatever the others' lengths.
 """
 
@@ -24,7 +24,9 @@ from torch.nn import functional as F
 from gptkit.generation.block import DecodeBlock
 from gptkit.generation.graphs import Recorded
 from gptkit.generation.int8 import Int8Weights
+from gptkit.generation.native.model import NativeStep, native_step
 from gptkit.generation.products import build_product
+from gptkit.model.attention import CausalSelfAttention
 from gptkit.model.cache import KVCache
 from gptkit.model.gpt import GPT, Block
 from gptkit.model.lookback import tokens_read
@@ -61,9 +63,12 @@ class RowDecoder:
         blocks = [cast(Block, block) for block in model.blocks]
         head = model.head_weight
         self._model = model
-        self._blocks = [DecodeBlock(block, int8) for block in blocks]
-        self._head = build_product(head, int8=int8.get(id(head)))
-        self._attention = self._blocks[0].attention
+        self._attention = cast(CausalSelfAttention, blocks[0].attention)
+        self._native = native_step(model, int8)
+        self._blocks: list[DecodeBlock] = []
+        if self._native is None:
+            self._blocks = [DecodeBlock(block, int8) for block in blocks]
+            self._head = build_product(head, int8=int8.get(id(head)))
         shared = self._attention.n_kv_head < self._attention.n_head
         self._granularity = _PLACES_SHARED if shared else _PLACES
         if model.token_embedding.weight.is_cuda:
@@ -87,13 +92,13 @@ class RowDecoder:
         self._lengths = []
         row_shape = (self._capacity, 2, self._attention.n_kv_head, self._attention.head_dim)
         weight = self._model.token_embedding.weight
-        row_bytes = math.prod(row_shape) * weight.itemsize * len(self._blocks)
+        row_bytes = math.prod(row_shape) * weight.itemsize * len(self._model.blocks)
         num_rows = max(1, min(num_rows, _MOST_ROWS, _MOST_BYTES // row_bytes))
         if num_rows <= self._max_rows:
             return num_rows
         self._max_rows = num_rows
         # Zeros, since a masked NaN is still a NaN; untouched pages of them take no memory on a CPU.
-        self._kv = [weight.new_zeros(num_rows, *row_shape) for _ in self._blocks]
+        self._kv = [weight.new_zeros(num_rows, *row_shape) for _ in self._model.blocks]
         self._places_of_kv = [kv.flatten(0, 1).flatten(1) for kv in self._kv]
         self._nowhere = num_rows * self._capacity
         # One place more, to write what is to have no effect.
@@ -105,18 +110,24 @@ class RowDecoder:
         return num_rows
 
     @torch.inference_mode()
-    def add(self, tokens: Sequence[int], *, as_row: int | None = None) -> None:
+    def add(self, tokens: Sequence[int], *, as_row: int | None = None) -> Tensor | None:
         row = self.num_rows
         self._lengths.append(0)
         if as_row is None:
-            self.extend(row, tokens)
-        else:
-            for kv in self._kv:
-                kv[row, : len(tokens)] = kv[as_row, : len(tokens)]
-            self._remember(row, tokens)
+            hidden = self._read(row, tokens)
+            return None if hidden is None else self._model.unembed(hidden[:, -1]).float()
+        for kv in self._kv:
+            kv[row, : len(tokens)] = kv[as_row, : len(tokens)]
+        self._remember(row, tokens)
+        return None
 
     @torch.inference_mode()
     def extend(self, row: int, tokens: Sequence[int]) -> None:
+        self._read(row, tokens)
+
+    def _read(self, row: int, tokens: Sequence[int]) -> Tensor | None:
+        """Read more tokens in a row; return their hidden vectors, (1, T, C), if there are any."""
+        hidden = None
         start, end = self._lengths[row], self._lengths[row] + len(tokens)
         if tokens:
             cache = self._model.new_cache(1, end)
@@ -126,11 +137,12 @@ class RowDecoder:
                 layer.append(keys, values)
             if start:
                 cache.recent.append(self._recent[row : row + 1, -start:])
-            self._model.hidden(self._positions.new_tensor([tokens]), cache)
+            hidden = self._model.hidden(self._positions.new_tensor([tokens]), cache)
             for layer, kv in zip(layers, self._kv, strict=True):
                 kv[row, start:end, 0] = layer.keys[0, :, start:].transpose(0, 1)
                 kv[row, start:end, 1] = layer.values[0, :, start:].transpose(0, 1)
         self._remember(row, tokens)
+        return hidden
 
     @torch.inference_mode()
     def clear(self, row: int) -> None:
@@ -151,12 +163,21 @@ class RowDecoder:
 
     @torch.inference_mode()
     def step(self, tokens: Sequence[int]) -> Tensor:
-        view = self._view_of(self.num_rows, self._rounded(max(self._lengths) + 1))
         ids = self._positions.new_tensor(tokens)
+        if self._native is not None:
+            return self._step_at_once(ids, self._native)
+        view = self._view_of(self.num_rows, self._rounded(max(self._lengths) + 1))
         view.uses += 1
         if ids.is_cuda and view.recorded is None and view.uses > _STEPS_BEFORE_RECORDING:
             view.recorded = self._record(ids, view)
         logits = self._step(ids, view) if view.recorded is None else view.recorded(ids)
+        self._lengths = [length + 1 for length in self._lengths]
+        return logits
+
+    def _step_at_once(self, tokens: Tensor, step: NativeStep) -> Tensor:
+        positions = self._positions[: len(tokens)]
+        x = self._embed(tokens, positions).float().contiguous()
+        logits = step(x, positions, self._kv)
         self._lengths = [length + 1 for length in self._lengths]
         return logits
 

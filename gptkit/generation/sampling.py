@@ -51,7 +51,8 @@ def choose(
         logits = keep_top_p(logits, sampling.top_p)
     if sampling.min_p:
         logits = keep_min_p(logits, sampling.min_p)
-    uniform = torch.cat([torch.rand(1, generator=g) for g in generators])
+    drawn = [torch.rand(1, generator=g) for g in generators]
+    uniform = torch.cat(drawn) if len(drawn) > 1 else drawn[0]
     return draw(logits, uniform.to(logits.device))
 
 
@@ -133,6 +134,8 @@ def draw(logits: Tensor, uniform: Tensor) -> Tensor:
     machine, up to the rounding of the logits. A token of probability 0 is never drawn.
     """
     probabilities = logits.softmax(dim=-1)
+    if logits.shape[-1] <= _BLOCK:
+        return _draw_inside(probabilities, uniform.double().unsqueeze(-1)).squeeze(-1)
     # First the block of tokens, then the token in it: a running sum over all would take much longer.
     padded = F.pad(probabilities, (0, -logits.shape[-1] % _BLOCK))
     blocks = padded.view(len(padded), -1, _BLOCK)
@@ -143,5 +146,17 @@ def draw(logits: Tensor, uniform: Tensor) -> Tensor:
     index = block.unsqueeze(-1).expand(-1, 1, _BLOCK)
     inner = blocks.gather(1, index).squeeze(1).double().cumsum(dim=-1)  # (R, _BLOCK)
     # Rounding must not lead beyond the block's last token that can come.
-    rest = torch.minimum(target - before, inner[:, -1:].nextafter(torch.zeros_like(target)))
+    rest = torch.minimum(target - before, _just_below(inner[:, -1:]))
     return (block * _BLOCK + torch.searchsorted(inner, rest, right=True)).squeeze(-1)
+
+
+def _draw_inside(probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """As `draw`, for few tokens: (R, V), (R, 1) -> (R, 1)."""
+    sums = probabilities.cumsum(dim=-1, dtype=torch.float64)
+    last = sums[:, -1:]
+    # Rounding must not lead beyond the last token that can come.
+    return torch.searchsorted(sums, torch.minimum(uniform * last, _just_below(last)), right=True)
+
+
+def _just_below(x: Tensor) -> Tensor:
+    return x.nextafter(torch.zeros_like(x))

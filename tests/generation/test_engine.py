@@ -226,6 +226,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 every_precision = pytest.mark.parametrize("dtype", PRECISIONS.values(), ids=PRECISIONS)
 
 
+@pytest.mark.usefixtures("way")
 @every_variant
 @every_precision
 def test_prompts_of_any_lengths_together_give_what_each_gives_alone(
@@ -239,6 +240,7 @@ def test_prompts_of_any_lengths_together_give_what_each_gives_alone(
     assert together == [grown(model, [prompt], WILD)[0] for prompt in prompts]
 
 
+@pytest.mark.usefixtures("way")
 @every_variant
 @every_precision
 def test_a_sample_is_the_same_among_one_to_sixteen(

@@ -48,6 +48,7 @@ def written(engine: Engine, prompts: Sequence[Sequence[int]], count: int) -> lis
     return [sample.tokens for sample in samples]
 
 
+@pytest.mark.usefixtures("way")
 @every_architecture
 @torch.no_grad()
 def test_greedy_text_of_50_prompts_is_that_of_the_model_without_a_cache(
@@ -63,6 +64,7 @@ def test_greedy_text_of_50_prompts_is_that_of_the_model_without_a_cache(
         assert logits.argmax(-1).tolist() == tokens
 
 
+@pytest.mark.usefixtures("way")
 @every_architecture
 def test_64_prompts_of_mixed_length_together_are_written_as_alone(
     settings: dict[str, Any],

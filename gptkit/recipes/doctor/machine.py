@@ -20,6 +20,7 @@ from gptkit import __version__
 from gptkit.atomic import write_text
 from gptkit.data.folders import data_folder
 from gptkit.errors import ConfigError, RunInUseError
+from gptkit.generation.native.build import library
 from gptkit.recipes.journal import say
 from gptkit.runs import hold_run, runs_folder
 from gptkit.runtime import ceilings
@@ -71,6 +72,7 @@ def examine(config: RuntimeConfig) -> dict[str, Any]:
     read_gb_per_second
     attention       gflops, forward and backward, causal; dtype; batch, heads, length, head_dim
     auto            for a small and a large run: n_embd, seconds, then dtype, compile and reasons
+    compiled_decode_step  true, or why there is none: writing is slower without
     folders         runs and data: path, free_gb, and locks and flush_ms, null if not writable
     versions        gptkit, python, torch, os
 
@@ -97,6 +99,7 @@ def examine(config: RuntimeConfig) -> dict[str, Any]:
                 "head_dim": shape.head_dim,
             },
             "auto": {name: _choice(device, run) for name, run in _EXAMPLES.items()},
+            "compiled_decode_step": library() if isinstance(library(), str) else True,
             "folders": {"runs": _folder(runs_folder()), "data": _folder(data_folder())},
             "versions": {
                 "gptkit": __version__,
@@ -175,6 +178,12 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[Line]:
             f"n_embd {choice['n_embd']}, {choice['seconds'] / 60:.0f} min: "
             + ("; ".join(choice["reasons"]) or "as it is"),
         )
+    step = facts["compiled_decode_step"]
+    yield (
+        "decode step",
+        "compiled" if step is True else "not compiled",
+        "writes each token of text on a CPU in one call" if step is True else f"on a CPU: {step}",
+    )
     for name, folder in facts["folders"].items():
         yield (
             f"disk, {name}",

@@ -1,0 +1,134 @@
+"""From C++ to a loaded library: compiled once a machine, kept under a name that says all it depends on.
+
+~/.cache/gptkit/step-KEY.so      KEY: sources, flags, compiler and processor
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from threading import Lock, Thread
+
+SWITCH = "GPTKIT_NATIVE"
+_SOURCES = ("lanes.h", "products.h", "step.cpp")
+_COMPILERS = ("c++", "g++", "clang++")
+# Where a compiler may fuse a product with a sum, it does so in one place and not in another: rows would differ.
+_FLAGS = (
+    *("-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno"),
+    *("-fopenmp", "-fPIC", "-w"),
+)
+_SECONDS = 120.0
+_lock = Lock()
+
+
+class _Unavailable(Exception):
+    """Why there is no compiled step here, in a few words."""
+
+
+def start_building() -> None:
+    """Compile in the background if that is still to be done: it takes as long as importing torch."""
+    Thread(target=_built, daemon=True).start()
+
+
+@functools.cache
+def library() -> ctypes.CDLL | str:
+    """Return the compiled step, or why there is none.
+
+    Needs torch to be imported: the threads are those of its OpenMP, whose symbols are found in the process.
+    """
+    built = _built()
+    try:
+        return built if isinstance(built, str) else ctypes.CDLL(str(built))
+    except OSError as error:
+        return str(error)
+
+
+def _built() -> Path | str:
+    """Return the library's file, or why there is none."""
+    with _lock:
+        return _built_once()
+
+
+@functools.cache
+def _built_once() -> Path | str:
+    if os.environ.get(SWITCH) == "0":
+        return f"{SWITCH}=0"
+    if sys.platform == "win32" or platform.machine().lower() not in ("x86_64", "amd64"):
+        return "made for Linux and macOS on x86-64"
+    compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
+    if compiler is None:
+        return "there is no C++ compiler"
+    try:
+        file = _cache_folder() / f"step-{_key(compiler)}.so"
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _compile(compiler, file)
+    except (_Unavailable, OSError, RuntimeError) as error:  # RuntimeError: there is no home
+        return str(error)
+    return file
+
+
+def _compile(compiler: str, file: Path) -> None:
+    """Raises: _Unavailable, where the compiler fails."""
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        made, objects = Path(folder, file.name), Path(folder, "step.o")
+        source = Path(__file__).with_name("step.cpp")
+        _run([compiler, *_FLAGS, "-c", str(source), "-o", str(objects)])
+        # Linked without OpenMP: torch has brought its own, and two of them would fight for the cores.
+        _run([compiler, "-shared", str(objects), "-o", str(made)])
+        made.replace(file)
+
+
+def _run(command: list[str]) -> None:
+    """Raises: _Unavailable, where the command fails."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise _Unavailable(f"{command[0]} took longer than {_SECONDS:.0f} s") from None
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["without a word"]
+        said = next((line for line in lines if "error" in line), lines[0])
+        raise _Unavailable(f"{command[0]} failed: {said}")
+
+
+def _key(compiler: str) -> str:
+    """Return a name for what comes out: it changes when any of what goes in does."""
+    path = Path(compiler).resolve()
+    state = path.stat()
+    parts = [" ".join(_FLAGS), str(path), str(state.st_size), str(state.st_mtime_ns), _processor()]
+    parts += [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _SOURCES]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+def _processor() -> str:
+    """Return what -march=native looks at: a cache folder may be shared by machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    return "\n".join(
+        dict.fromkeys(s for s in lines if s.startswith(("flags", "Features", "model", "vendor")))
+    )
+
+
+def _cache_folder() -> Path:
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given) / "gptkit"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "gptkit"
+    return Path.home() / ".cache" / "gptkit"

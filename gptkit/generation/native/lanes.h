@@ -1,0 +1,113 @@
+// Numbers of three kinds, and as many of them at once as the processor has lanes.
+#pragma once
+
+#include <cstdint>
+#include <immintrin.h>
+
+struct BFloat16 { uint16_t bits; };
+
+inline float one(const float* p) { return *p; }
+inline float one(const BFloat16* p) {
+    union { uint32_t bits; float value; } wide = {(uint32_t)p->bits << 16};
+    return wide.value;
+}
+inline float one(const int8_t* p) { return *p; }
+
+inline void put(float* p, float value) { *p = value; }
+inline void put(BFloat16* p, float value) {  // to the nearest, ties to even
+    union { float value; uint32_t bits; } wide = {value};
+    p->bits = value == value ? (wide.bits + 0x7FFF + (wide.bits >> 16 & 1)) >> 16 : 0x7FC0;
+}
+
+#ifdef __AVX512F__
+
+constexpr int LANES = 16, TILE_ROWS = 8, TILE_COLS = 3;  // as many sums at once as there are registers
+typedef __m512 Lanes;
+
+inline Lanes load(const float* p) { return _mm512_loadu_ps(p); }
+inline Lanes load(const BFloat16* p) {
+    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+inline Lanes load(const int8_t* p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p)));
+}
+inline void put(float* p, Lanes v) { _mm512_storeu_ps(p, v); }
+inline Lanes spread(float value) { return _mm512_set1_ps(value); }
+inline Lanes add(Lanes a, Lanes b) { return _mm512_add_ps(a, b); }
+inline Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }
+inline void keep(Lanes& v) { asm("" : "+v"(v)); }  // in a register: GCC would read it again for each use
+
+// The sums of four, each in the same order.
+inline void sum4(const Lanes v[4], float sums[4]) {
+    Lanes ab = add(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
+    Lanes cd = add(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
+    // a b c d, in each quarter
+    Lanes all = add(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xEE));
+    all = add(all, _mm512_shuffle_f32x4(all, all, 0x4E));
+    all = add(all, _mm512_shuffle_f32x4(all, all, 0xB1));
+    _mm_storeu_ps(sums, _mm512_castps512_ps128(all));
+}
+
+#elif defined(__AVX2__) && defined(__FMA__)
+
+constexpr int LANES = 8, TILE_ROWS = 4, TILE_COLS = 2;
+typedef __m256 Lanes;
+
+inline Lanes load(const float* p) { return _mm256_loadu_ps(p); }
+inline Lanes load(const BFloat16* p) {
+    __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+inline Lanes load(const int8_t* p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p)));
+}
+inline void put(float* p, Lanes v) { _mm256_storeu_ps(p, v); }
+inline Lanes spread(float value) { return _mm256_set1_ps(value); }
+inline Lanes add(Lanes a, Lanes b) { return _mm256_add_ps(a, b); }
+inline Lanes multiply_add(Lanes a, Lanes b, Lanes c) { return _mm256_fmadd_ps(a, b, c); }
+inline void keep(Lanes& v) { asm("" : "+x"(v)); }
+
+inline void sum4(const Lanes v[4], float sums[4]) {
+    Lanes ab = add(_mm256_unpacklo_ps(v[0], v[1]), _mm256_unpackhi_ps(v[0], v[1]));
+    Lanes cd = add(_mm256_unpacklo_ps(v[2], v[3]), _mm256_unpackhi_ps(v[2], v[3]));
+    Lanes all = add(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xEE));
+    _mm_storeu_ps(sums, _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1)));
+}
+
+#else
+#error made for processors with AVX2 or AVX-512
+#endif
+
+inline float sum(Lanes v) {
+    const Lanes four[4] = {v, v, v, v};
+    float sums[4];
+    sum4(four, sums);
+    return sums[0];
+}
+
+inline float total(const float* x, int64_t count) {
+    Lanes parts = {};
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) parts = add(parts, load(x + i));
+    float result = sum(parts);
+    for (; i < count; i++) result += x[i];
+    return result;
+}
+
+// exp, to about 2 ulp, in a form that compilers turn into vectors.
+// Reference: Cephes, expf: 2^n times a polynomial of what is left.
+inline float exponential(float x) {
+    x = x < -87.f ? -87.f : x > 88.f ? 88.f : x;
+    float n = (x * 1.44269504f + 12582912.f) - 12582912.f;  // to the nearest whole number
+    float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.f;
+    union { int32_t bits; float value; } power = {((int32_t)n + 127) << 23};
+    return p * power.value;
+}
