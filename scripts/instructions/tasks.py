@@ -4,9 +4,10 @@
     question    What is seven plus twelve?       answer    seven plus twelve is nineteen
 
 A model that was trained on the sentences knows what it is asked and not how to answer; that is what
-fine-tuning teaches. A case is held out by a hash of its question: no training file has it, though its
-sentence is among those that were read. Sums and days are answered by the whole sentence, for a model
-recalls what it read by going on where that began.
+fine-tuning teaches. A case is held out by a hash of its question: no training file has it. A sum or a day
+that is held out in one wording was read as a sentence, and most are asked in another wording; what is
+asked about words is new altogether. Sums and days are answered by the whole sentence, for a model recalls
+what it read by going on where that began.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ def arithmetic(random: Random) -> Case:
         sign, result = "minus", a - b
     what = f"{in_words(a)} {sign} {in_words(b)}"
     statement = f"{what} is {in_words(result)}"
-    return Case("arithmetic", f"{statement}.", f"What is {what}?", statement)
+    asked = random.choice((f"What is {what}?", f"How much is {what}?", f"Work out {what}."))
+    return Case("arithmetic", f"{statement}.", asked, statement)
 
 
 def date(random: Random) -> Case:
@@ -85,7 +87,11 @@ def date(random: Random) -> Case:
     result = names[(place + (steps if side == "after" else -steps)) % len(names)]
     distance = f"{in_words(steps)} {unit}{'s' if steps > 1 else ''} {side} {names[place]}"
     statement = f"{distance} is {result}"
-    return Case("date", f"{statement}.", f"Which {unit} is {distance}?", statement)
+    which = f"{unit} is {distance}"
+    asked = random.choice(
+        (f"Which {which}?", f"Tell me which {which}.", f"Name the {unit} that is {distance}.")
+    )
+    return Case("date", f"{statement}.", asked, statement)
 
 
 def _about_words(
