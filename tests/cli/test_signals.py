@@ -16,6 +16,7 @@ import pytest
 from gptkit.errors import RunInUseError
 from gptkit.runs import refuse_if_held
 from gptkit.runtime.interrupt import SIGNALS
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(
     os.name == "nt", reason="Windows kills a process that is sent a signal"
@@ -62,13 +63,6 @@ def start(project):
     for process in started:
         process.kill()
         process.communicate()
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def stop(process, number=signal.SIGTERM):

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +12,7 @@ from gptkit.errors import RunInUseError
 from gptkit.recipes.journal import Journal
 from gptkit.recipes.train.run_folder import claim
 from gptkit.runs import hold_run
+from tests.waiting import wait_for
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -70,8 +70,8 @@ def test_of_starts_at_the_same_moment_one_trains(project):
                 process = subprocess.Popen([*command, *resume], env=environment, stderr=file)
             starts.append(process)
 
-        wait_until(lambda: sum(start.poll() is None for start in starts) == 1)
-        wait_until(lambda: (project / "run/checkpoints/last").exists())
+        wait_for(lambda: sum(start.poll() is None for start in starts) == 1, seconds=120)
+        wait_for((project / "run/checkpoints/last").exists, seconds=120)
         said = [error.read_text(encoding="utf-8") for error in errors]
         assert sorted(start.poll() or 0 for start in starts) == [0, 5, 5], said
     finally:
@@ -79,10 +79,3 @@ def test_of_starts_at_the_same_moment_one_trains(project):
             start.kill()
             start.wait()
     assert not any("Traceback" in words for words in said)
-
-
-def wait_until(happened):
-    deadline = time.monotonic() + 120
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

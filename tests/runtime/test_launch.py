@@ -10,6 +10,7 @@ import pytest
 
 from gptkit.runtime.interrupt import SIGNALS
 from gptkit.runtime.launch import Place, is_launched, run_ranks
+from tests.waiting import wait_for
 
 posix_only = pytest.mark.skipif(
     os.name == "nt", reason="Windows has no signals that one process can send to another"
@@ -123,13 +124,6 @@ import sys
 from gptkit.runtime.launch import run_ranks
 sys.exit(run_ranks(2, [sys.executable, "-c", *sys.argv[1:]]))
 """
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @contextmanager
