@@ -20,10 +20,10 @@ DType = Literal["float32", "bfloat16", "float16"]
 # to 1.1 at 64 and 96 channels, where it is not worth the precision, 1.1 to 1.8 at 128, 1.6 at 192,
 # 1.9 at 256, 2.1 at 384.
 _CPU_BFLOAT16_WIDTH = 128
-_CPU_BFLOAT16_SPEEDUP = 1.5
-# The trial's matrices are small: a CPU that only emulates bfloat16 is up to 500 times slower with
-# it.
-_TRIAL_SIZE = 256
+# Rate of products in bfloat16 / in float32. With AMX 1.5 to 5, growing with the size, on a machine whose cores are
+# shared; where bfloat16 is only emulated 0.002 to 1. The first trial is small, since some emulate it that slowly.
+_MULTIPLIED, _EMULATED = 1.25, 0.5
+_TRIAL_SIZES = (256, 384, 512)
 
 # Compiling takes about a minute on a GPU, 10 to 30 seconds on a CPU, and saves up to half of the time
 # after it; nothing on a CPU under dropout, whose random numbers are slow there (benchmarks/cpu_training.md).
@@ -128,9 +128,16 @@ def _auto_dtype(device: torch.device, workload: Workload | None) -> tuple[DType,
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 clearly faster than float32: others only emulate it."""
-    single = measured_flops(torch.float32, size=_TRIAL_SIZE)
-    return measured_flops(torch.bfloat16, size=_TRIAL_SIZE) > _CPU_BFLOAT16_SPEEDUP * single
+    """Whether this CPU multiplies bfloat16 clearly faster than float32: others only emulate it.
+
+    One slow trial says nothing: another program may have had the cores.
+    """
+    for size in _TRIAL_SIZES:
+        single = measured_flops(torch.float32, size=size)
+        ratio = measured_flops(torch.bfloat16, size=size) / single
+        if not _EMULATED < ratio < _MULTIPLIED:
+            break
+    return ratio > _MULTIPLIED
 
 
 def choose_compile(

@@ -55,6 +55,22 @@ def test_what_was_chosen_once_is_chosen_again():
     assert again == resolved
 
 
+@pytest.mark.parametrize(
+    "ratios, multiplies",
+    [([3.0], True), ([0.01], False), ([1.1, 1.2, 2.0], True), ([1.0, 0.9, 1.1], False)],
+)
+def test_bfloat16_is_tried_again_where_a_trial_leaves_a_doubt(monkeypatch, ratios, multiplies):
+    left = list(ratios)
+
+    def rate(dtype, size):
+        return 1e9 * (left.pop(0) if dtype == torch.bfloat16 else 1.0)
+
+    monkeypatch.setattr(chosen, "measured_flops", rate)
+
+    assert chosen.multiplies_bfloat16() is multiplies
+    assert not left
+
+
 @pytest.mark.parametrize("workload, dtype", [(WIDE, "bfloat16"), (NARROW, "float32")])
 def test_a_cpu_with_bfloat16_uses_it_for_wide_models_only(cpu_with_bfloat16, workload, dtype):
     assert choose_dtype("auto", CPU, workload)[0] == dtype
