@@ -10,20 +10,19 @@ index, and on nothing else: not on the other samples, nor on when it had its tur
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, cast
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from gptkit.errors import ConfigError, PromptError
 from gptkit.generation.config import SamplingConfig
 from gptkit.generation.decoder import Decoder, build_decoder
 from gptkit.generation.int8 import Int8Weights
-from gptkit.generation.sampling import choose, log_probs_of
+from gptkit.generation.sampling import choose, log_probs_of, uniform_numbers
 from gptkit.model.gpt import GPT
 
 FinishReason = Literal["stop", "eos", "length", "context"]
@@ -191,7 +190,10 @@ class _Rows:
         seen = None
         if self._sampling.repetition_penalty != 1.0:
             seen = torch.stack([row.seen() for row in rows]).to(logits.device)
-        tokens = choose(logits, self._sampling, [row.generator for row in rows], seen)
+        uniform = None
+        if self._sampling.temperature > 0:
+            uniform = torch.tensor([next(row.uniform) for row in rows])
+        tokens = choose(logits, self._sampling, uniform, seen)
         if self._log_probs:
             for row, log_prob in zip(rows, log_probs_of(tokens, logits), strict=True):
                 row.sample.log_probs.append(float(log_prob))
@@ -248,7 +250,7 @@ class _Row:
         self.first_logits: Tensor | None = None
         """(1, V), what that said about the next token; None where only a step says it."""
         self.is_new = True
-        self.generator = Generator().manual_seed(sample_seed(sampling.seed, sample.index))
+        self.uniform = uniform_numbers(sampling.seed, sample.index)
         self._seen: Tensor | None = None
         self._vocab_size = vocab_size
 
@@ -292,9 +294,3 @@ def _evaluating(model: GPT) -> Iterator[None]:
     finally:
         if was_training:
             model.train()
-
-
-def sample_seed(seed: int, index: int) -> int:
-    """Return the seed of sample `index`, whatever the number of samples."""
-    digest = hashlib.sha256(f"{seed} {index}".encode()).digest()
-    return int.from_bytes(digest[:8], "little")

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from gptkit.generation.block import DecodeBlock
 from gptkit.generation.graphs import Recorded
 from gptkit.generation.int8 import Int8Weights
-from gptkit.generation.native.model import NativeStep, native_step
+from gptkit.generation.native.model import BoundStep, native_step
 from gptkit.generation.products import build_product
 from gptkit.model.attention import CausalSelfAttention
 from gptkit.model.cache import KVCache
@@ -65,6 +65,7 @@ class RowDecoder:
         self._model = model
         self._attention = cast(CausalSelfAttention, blocks[0].attention)
         self._native = native_step(model, int8)
+        self._compiled: BoundStep | None = None
         self._blocks: list[DecodeBlock] = []
         if self._native is None:
             self._blocks = [DecodeBlock(block, int8) for block in blocks]
@@ -106,6 +107,8 @@ class RowDecoder:
         self._positions = torch.zeros(num_rows, dtype=torch.int64, device=weight.device)
         self._places = torch.zeros_like(self._positions)
         self._recent = self._positions.new_zeros((num_rows, tokens_read(self._model.config) + 1))
+        if self._native is not None:
+            self._compiled = self._native.bind(self._positions, self._kv)
         self._view = None
         return num_rows
 
@@ -164,8 +167,8 @@ class RowDecoder:
     @torch.inference_mode()
     def step(self, tokens: Sequence[int]) -> Tensor:
         ids = self._positions.new_tensor(tokens)
-        if self._native is not None:
-            return self._step_at_once(ids, self._native)
+        if self._compiled is not None:
+            return self._step_at_once(ids, self._compiled)
         view = self._view_of(self.num_rows, self._rounded(max(self._lengths) + 1))
         view.uses += 1
         if ids.is_cuda and view.recorded is None and view.uses > _STEPS_BEFORE_RECORDING:
@@ -174,10 +177,9 @@ class RowDecoder:
         self._lengths = [length + 1 for length in self._lengths]
         return logits
 
-    def _step_at_once(self, tokens: Tensor, step: NativeStep) -> Tensor:
-        positions = self._positions[: len(tokens)]
-        x = self._embed(tokens, positions).float().contiguous()
-        logits = step(x, positions, self._kv)
+    def _step_at_once(self, tokens: Tensor, step: BoundStep) -> Tensor:
+        x = self._embed(tokens, self._positions[: len(tokens)])
+        logits = step(x.float().contiguous())
         self._lengths = [length + 1 for length in self._lengths]
         return logits
 

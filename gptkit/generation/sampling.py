@@ -6,7 +6,8 @@ meaning are those of Hugging Face's logits processors, but top-k keeps exactly k
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Generator, Tensor
@@ -14,46 +15,55 @@ from torch.nn import functional as F
 
 from gptkit.errors import CheckpointError
 from gptkit.generation.config import SamplingConfig
+from gptkit.generation.native.draw import native_draw
 
 _BLOCK = 256
+_DRAWN_AT_ONCE = 64
+_BROKEN = "the model's logits are NaN or infinite: its weights are broken, take another checkpoint"
 
 
 @torch.inference_mode()
 def choose(
     logits: Tensor,
     sampling: SamplingConfig,
-    generators: Sequence[Generator],
+    uniform: Tensor | None,
     seen: Tensor | None = None,
 ) -> Tensor:
     """Return the next token of each row: (R, V) logits -> (R,) int64.
 
-    Row i draws one number from generators[i], none at temperature 0, where the likeliest token wins,
-    and of equal ones the lowest id.
+    uniform: (R,) numbers in [0, 1), which decide; not needed at temperature 0, where the likeliest
+        token wins, and of equal ones the lowest id.
     seen: (R, V) bool, tokens that a row holds already; needed for a repetition penalty.
 
     Raises: CheckpointError, where the logits are not finite.
     """
-    if not logits.amax(dim=-1).isfinite().all():  # -inf alone drops a token
-        raise CheckpointError(
-            "the model's logits are NaN or infinite: its weights are broken, take another checkpoint"
-        )
     if sampling.logit_bias:
         logits = add_bias(logits, sampling.logit_bias)
     if sampling.repetition_penalty != 1.0:
         assert seen is not None
         logits = penalise_repetition(logits, seen, sampling.repetition_penalty)
     if sampling.temperature == 0:
-        return logits.argmax(dim=-1)
-    logits = apply_temperature(logits, sampling.temperature)
+        largest, tokens = logits.max(dim=-1)
+        _check_finite(largest)
+        return tokens
+    if sampling.temperature != 1.0:
+        logits = apply_temperature(logits, sampling.temperature)
     if sampling.top_k:
         logits = keep_top_k(logits, sampling.top_k)
     if sampling.top_p is not None and sampling.top_p < 1:
         logits = keep_top_p(logits, sampling.top_p)
     if sampling.min_p:
         logits = keep_min_p(logits, sampling.min_p)
-    drawn = [torch.rand(1, generator=g) for g in generators]
-    uniform = torch.cat(drawn) if len(drawn) > 1 else drawn[0]
-    return draw(logits, uniform.to(logits.device))
+    assert uniform is not None
+    return draw(logits, uniform)
+
+
+def uniform_numbers(seed: int, index: int) -> Iterator[float]:
+    """Yield the random numbers in [0, 1) of sample `index`, whatever the number of samples."""
+    digest = hashlib.sha256(f"{seed} {index}".encode()).digest()
+    generator = Generator().manual_seed(int.from_bytes(digest[:8], "little"))
+    while True:
+        yield from torch.rand(_DRAWN_AT_ONCE, generator=generator).tolist()
 
 
 @torch.inference_mode()
@@ -132,16 +142,28 @@ def draw(logits: Tensor, uniform: Tensor) -> Tensor:
 
     One number in [0, 1) a row and float64 sums make the draw the same in any batch and on any
     machine, up to the rounding of the logits. A token of probability 0 is never drawn.
+
+    Raises: CheckpointError, where a row has a NaN or inf, or -inf alone.
     """
+    compiled = native_draw() if logits.is_cpu else None
+    if compiled is None:
+        return _draw_by_torch(logits, uniform.to(logits.device))
+    logits, uniform = logits.float().contiguous(), uniform.contiguous()
+    tokens = torch.empty(len(logits), dtype=torch.int64)
+    if not compiled(logits.data_ptr(), *logits.shape, uniform.data_ptr(), tokens.data_ptr()):
+        raise CheckpointError(_BROKEN)
+    return tokens
+
+
+def _draw_by_torch(logits: Tensor, uniform: Tensor) -> Tensor:
     probabilities = logits.softmax(dim=-1)
-    if logits.shape[-1] <= _BLOCK:
-        return _draw_inside(probabilities, uniform.double().unsqueeze(-1)).squeeze(-1)
     # First the block of tokens, then the token in it: a running sum over all would take much longer.
     padded = F.pad(probabilities, (0, -logits.shape[-1] % _BLOCK))
     blocks = padded.view(len(padded), -1, _BLOCK)
-    sums = blocks.sum(dim=-1, dtype=torch.float64).cumsum(dim=-1)  # (R, V / _BLOCK)
+    sums = blocks.sum(dim=-1).cumsum(dim=-1, dtype=torch.float64)  # (R, V / _BLOCK)
+    _check_finite(sums[:, -1])
     target = uniform.double().unsqueeze(-1) * sums[:, -1:]
-    block = torch.searchsorted(sums, target, right=True)
+    block = torch.searchsorted(sums, torch.minimum(target, _just_below(sums[:, -1:])), right=True)
     before = torch.where(block > 0, sums.gather(-1, (block - 1).clamp(min=0)), 0.0)
     index = block.unsqueeze(-1).expand(-1, 1, _BLOCK)
     inner = blocks.gather(1, index).squeeze(1).double().cumsum(dim=-1)  # (R, _BLOCK)
@@ -150,13 +172,11 @@ def draw(logits: Tensor, uniform: Tensor) -> Tensor:
     return (block * _BLOCK + torch.searchsorted(inner, rest, right=True)).squeeze(-1)
 
 
-def _draw_inside(probabilities: Tensor, uniform: Tensor) -> Tensor:
-    """As `draw`, for few tokens: (R, V), (R, 1) -> (R, 1)."""
-    sums = probabilities.cumsum(dim=-1, dtype=torch.float64)
-    last = sums[:, -1:]
-    # Rounding must not lead beyond the last token that can come.
-    return torch.searchsorted(sums, torch.minimum(uniform * last, _just_below(last)), right=True)
-
-
 def _just_below(x: Tensor) -> Tensor:
     return x.nextafter(torch.zeros_like(x))
+
+
+def _check_finite(values: Tensor) -> None:
+    """Raises: CheckpointError."""
+    if not values.isfinite().all():
+        raise CheckpointError(_BROKEN)

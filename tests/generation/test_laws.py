@@ -148,9 +148,8 @@ def test_100000_draws_follow_the_intended_distribution(settings: dict[str, Any])
     rows, counts = 500, torch.zeros(300)
 
     for _ in range(200):
-        tokens = choose(
-            logits.expand(rows, -1), sampling, [generator] * rows, seen.expand(rows, -1)
-        )
+        uniform = torch.rand(rows, generator=generator)
+        tokens = choose(logits.expand(rows, -1), sampling, uniform, seen.expand(rows, -1))
         counts += tokens.bincount(minlength=300)
 
     expected = 100_000 * intended(logits, seen, settings)

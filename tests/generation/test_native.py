@@ -105,12 +105,14 @@ def test_a_row_comes_out_the_same_to_the_bit_among_any_number(
     x, positions = torch.randn(64, width), torch.arange(64) % 12
     caches = [torch.randn(64, 12, 2, 2, width // 2).to(dtype) for _ in range(2)]
 
-    together = step(x.clone(), positions.clone(), caches)
+    together = step.bind(positions.clone(), caches)(x.clone())
 
     assert together.isfinite().all()
     for count in (1, 2, 3, 7, 8, 9, 16, 17, 33, 63):
-        assert torch.equal(step(x[:count].clone(), positions.clone(), caches), together[:count])
-    last = step(x[40:].clone(), positions[40:].clone(), [cache[40:] for cache in caches])
+        assert torch.equal(
+            step.bind(positions.clone(), caches)(x[:count].clone()), together[:count]
+        )
+    last = step.bind(positions[40:].clone(), [cache[40:] for cache in caches])(x[40:].clone())
     assert torch.equal(last, together[40:])
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 import torch
@@ -96,8 +97,26 @@ def native_step(model: GPT, int8: Int8Weights) -> NativeStep | None:
     return None if isinstance(found, str) else NativeStep(found, model, int8)
 
 
+class BoundStep:
+    """One token for each row, through all blocks and the head: keys and values stay where they are."""
+
+    def __init__(
+        self, step: Callable[[], None], call: _Call, vocab_size: int, kept: tuple[object, ...]
+    ) -> None:
+        """kept: what the pointers of `call` point to."""
+        self._step, self._call, self._vocab_size, self._kept = step, call, vocab_size, kept
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x: (R, C) float32, what each row's new token starts from; overwritten -> logits (R, V)."""
+        logits = torch.empty(len(x), self._vocab_size)
+        call = self._call
+        call.num_rows, call.x, call.logits = len(x), x.data_ptr(), logits.data_ptr()
+        self._step()
+        return logits
+
+
 class NativeStep:
-    """One token for each row, through all blocks and the head; the weights stay where they are."""
+    """A model for the compiled step; the weights stay where they are."""
 
     def __init__(self, library: ctypes.CDLL, model: GPT, int8: Int8Weights) -> None:
         self._step = library.gptkit_step
@@ -133,29 +152,26 @@ class NativeStep:
         self._inputs = (layer.qkv.cols, layer.out.cols, layer.down.cols)
         self._outputs = (layer.qkv.rows, layer.down.cols if layer.gate.weight else 0)
 
-    def __call__(self, x: Tensor, positions: Tensor, caches: Sequence[Tensor]) -> Tensor:
-        """x: (R, C) float32, what each row's new token starts from; overwritten -> logits (R, V).
+    def bind(self, positions: Tensor, caches: Sequence[Tensor]) -> BoundStep:
+        """Return the step of up to so many rows as there are positions.
 
-        positions: (R,) int64, where it stands; one further afterwards. caches: (rows, places, 2, G, D) of each layer.
+        positions: (rows,) int64, where each row's new token stands; one further after a step.
+        caches: (rows, places, 2, G, D) of each layer.
         """
-        num_rows = len(x)
-        logits = torch.empty(num_rows, self._vocab_size)
-        scratch = torch.empty(self._scratch_size(num_rows))
+        scratch = torch.empty(self._scratch_size(len(positions)))
         scores = torch.empty(self._model.threads, self._context_length)
         pointers = (ctypes.c_void_p * len(caches))(*(cache.data_ptr() for cache in caches))
         call = _Call(
-            num_rows,
-            caches[0].stride(0),
-            self._context_length,
-            positions.data_ptr(),
-            x.data_ptr(),
-            ctypes.addressof(pointers),
-            scratch.data_ptr(),
-            scores.data_ptr(),
-            logits.data_ptr(),
+            row_stride=caches[0].stride(0),
+            num_scores=self._context_length,
+            positions=positions.data_ptr(),
+            caches=ctypes.addressof(pointers),
+            scratch=scratch.data_ptr(),
+            scores=scores.data_ptr(),
         )
-        self._step(ctypes.addressof(self._model), ctypes.addressof(call))
-        return logits
+        kept = (self, positions, *caches, scratch, scores, pointers)
+        step = partial(self._step, ctypes.addressof(self._model), ctypes.addressof(call))
+        return BoundStep(step, call, self._vocab_size, kept)
 
     def _scratch_size(self, num_rows: int) -> int:
         """Return the numbers that step.cpp's `Room` hands out."""

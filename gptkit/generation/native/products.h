@@ -212,3 +212,11 @@ void multiply(const Matrix& m, const Input& x, float* y, bool add) {
     if (takes_amx(x, (const W*)nullptr)) mine.from = multiply_by_amx(m, x, mine, y, add);
     multiply_by_lanes<W>(m, x.values, x.num_rows, mine, y, add);
 }
+
+// Have the first of this thread's rows of the next W under way while the threads wait for each other.
+template <class W>
+void ask_for(const Matrix& m) {
+    constexpr int64_t BYTES = 32768;
+    const char* from = (const char*)m.weight + share(m.rows, 16).from * m.cols * sizeof(W);
+    for (int64_t i = 0; i < BYTES; i += 64) __builtin_prefetch(from + i, 0, 2);
+}

@@ -5,8 +5,8 @@
 //
 // Shapes: R rows, C channels, H query heads, G key/value heads, D channels of a head, F MLP width, V vocabulary.
 
+#include "draw.h"
 #include "products.h"
-#include <cmath>
 
 struct Norm { const float *weight, *bias; float eps; int32_t centred; };
 
@@ -176,6 +176,7 @@ void run(const Model& model, const Call& call) {
         const Layer& layer = model.layers[i];
         norm_rows(layer.attention_norm);
         multiply<W>(layer.qkv, normed, qkv, false);
+        ask_for<W>(layer.out);
         #pragma omp barrier
         Share mine = share((int64_t)num_rows * groups, 1);
         for (int64_t task = mine.from; task < mine.to; task++) {
@@ -186,11 +187,13 @@ void run(const Model& model, const Call& call) {
         }
         #pragma omp barrier
         multiply<W>(layer.out, attended, call.x, true);
+        ask_for<W>(layer.up);
         #pragma omp barrier
         norm_rows(layer.mlp_norm);
         bool gated = layer.gate.weight;
         if (gated) multiply<W>(layer.up, normed, opened, false);
         multiply<W>(gated ? layer.gate : layer.up, normed, h.values, false);
+        ask_for<W>(layer.down);
         mine = share(h.cols, 16);
         for (int64_t row = 0; row < num_rows; row++) {
             bend_row[model.activation](h.row(row), opened + row * h.cols, mine);
@@ -198,6 +201,7 @@ void run(const Model& model, const Call& call) {
         }
         #pragma omp barrier
         multiply<W>(layer.down, h, call.x, true);
+        ask_for<W>(i + 1 < model.n_layer ? model.layers[i + 1].qkv : model.head);
         #pragma omp barrier
     }
     norm_rows(model.final_norm);
