@@ -118,6 +118,9 @@ void multiply_by_lanes(const Matrix& m, const float* x, int num_rows, Share mine
 
 #ifdef GPTKIT_AMX
 
+// Columns up to which 16 rows stay in the nearest cache until it is their turn; wider ones are asked for into the second.
+constexpr int NEAR = 512;
+
 // Linux lets a process use the tiles once it has asked.
 static const bool amx = syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* XTILEDATA */) == 0;
 
@@ -147,7 +150,9 @@ inline void amx_block(const uint16_t* w, const Input& x, int first_group, float 
     if (G > 3) _tile_zero(3);
     for (int64_t k = 0; k < x.cols; k += 32) {
         int64_t at = k / 2 * x.group_rows();
-        for (int i = 0; i < 16; i++) __builtin_prefetch(w + 16 * (int64_t)x.cols + 16 * k + 32 * i);
+        const uint16_t* next = w + 16 * (int64_t)x.cols + 16 * k;  // the next 16 rows, in the order of memory
+        if (x.cols <= NEAR) for (int i = 0; i < 16; i++) __builtin_prefetch(next + 32 * i);
+        else for (int i = 0; i < 16; i++) __builtin_prefetch(next + 32 * i, 0, 2);
         _tile_loadd(4, w + k, 2 * (int64_t)x.cols);
         _tile_loadd(5, pairs[0] + at, stride);
         _tile_dpbf16ps(0, 4, 5);
