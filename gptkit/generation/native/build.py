@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Lock, Thread
 
 SWITCH = "GPTKIT_NATIVE"
-_SOURCES = ("lanes.h", "products.h", "draw.h", "step.cpp")
+_SOURCES = ("lanes.h", "work.h", "products.h", "draw.h", "step.cpp")
 _COMPILERS = ("c++", "g++", "clang++")
 # Where a compiler may fuse a product with a sum, it does so in one place and not in another: rows would differ.
 _FLAGS = (

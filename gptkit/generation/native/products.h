@@ -6,8 +6,7 @@
 // Which of the two depends on the processor and the shape of W, never on the number of rows.
 #pragma once
 
-#include "lanes.h"
-#include <omp.h>
+#include "work.h"
 #if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__)
 #define GPTKIT_AMX
 #include <sys/syscall.h>
@@ -32,17 +31,11 @@ struct Input {
     uint32_t* group(int i) const { return pairs + (int64_t)i * (cols / 2) * 16; }
 };
 
-struct Share { int64_t from, to; };
-
-// This thread's part of `count`, in multiples of `unit`.
-inline Share share(int64_t count, int64_t unit) {
-    int64_t units = (count + unit - 1) / unit, threads = omp_get_num_threads(), i = omp_get_thread_num();
-    int64_t from = units * i / threads * unit, to = units * (i + 1) / threads * unit;
-    return {from < count ? from : count, to < count ? to : count};
-}
-
-// Bytes from what is read to what is asked for: W comes in pieces too short for the processor to guess them.
+// Bytes from what is read to what is asked for: neighbouring rows come in pieces too short for the processor to guess.
 constexpr int64_t AHEAD = 8192;
+// Rows that one row of x is multiplied with at a time. They lie far apart: of so many streams the processor fetches
+// each ahead by itself, and memory gives a third more than it gives to one.
+constexpr int STREAMS = 8;
 
 // sums[r * N + n] = x[r] . w[n], R rows of x and N of W; each sum is made in the same order whatever R and N.
 template <int R, int N, class W>
@@ -53,7 +46,7 @@ inline void tile(const float* x, const W* w, int64_t stride, int cols, int64_t a
         Lanes ws[N];
         for (int n = 0; n < N; n++) {
             ws[n] = load(w + n * stride + k);
-            __builtin_prefetch((const char*)(w + n * stride + k) + ahead);
+            if (ahead) __builtin_prefetch((const char*)(w + n * stride + k) + ahead);
         }
         for (int r = 0; r < R; r++) {
             Lanes xs = load(x + (int64_t)r * cols + k);
@@ -85,30 +78,37 @@ inline void store(const Matrix& m, int64_t row, int64_t n, float value, float* y
     *to = add ? *to + value : value;
 }
 
+// R rows of x times N of W, `apart` rows from each other.
 template <int R, int N, class W>
-inline int64_t multiply_tiles(const Matrix& m, const float* x, int64_t row, Share part, float* y, bool add) {
-    int64_t n = part.from;
-    for (; n + N <= part.to; n += N) {
-        float sums[R * N];
-        tile<R, N>(x + row * m.cols, (const W*)m.weight + n * m.cols, m.cols, m.cols, AHEAD, sums);
-        for (int r = 0; r < R; r++)
-            for (int i = 0; i < N; i++) store(m, row + r, n + i, sums[r * N + i], y, add);
-    }
-    return n;
+inline void multiply_tile(const Matrix& m, const float* x, int64_t row, int64_t n, int64_t apart, int64_t ahead,
+                          float* y, bool add) {
+    float sums[R * N];
+    tile<R, N>(x + row * m.cols, (const W*)m.weight + n * m.cols, apart * m.cols, m.cols, ahead, sums);
+    for (int r = 0; r < R; r++)
+        for (int i = 0; i < N; i++) store(m, row + r, n + i * apart, sums[r * N + i], y, add);
 }
 
 template <int R, int N, class W>
 inline void multiply_rows(const Matrix& m, const float* x, int64_t row, Share part, float* y, bool add) {
-    part.from = multiply_tiles<R, N, W>(m, x, row, part, y, add);
-    multiply_tiles<R, 1, W>(m, x, row, part, y, add);
+    int64_t n = part.from;
+    for (; n + N <= part.to; n += N) multiply_tile<R, N, W>(m, x, row, n, 1, AHEAD, y, add);
+    for (; n < part.to; n++) multiply_tile<R, 1, W>(m, x, row, n, 1, AHEAD, y, add);
+}
+
+template <class W>
+inline void multiply_one(const Matrix& m, const float* x, Share part, float* y, bool add) {
+    int64_t apart = (part.to - part.from) / STREAMS, n = part.from;
+    for (; n < part.from + apart; n++) multiply_tile<1, STREAMS, W>(m, x, 0, n, apart, 0, y, add);
+    for (n += apart * (STREAMS - 1); n < part.to; n++) multiply_tile<1, 1, W>(m, x, 0, n, 1, 0, y, add);
 }
 
 // Blocks of W that stay in the cache while all rows use them.
 template <class W>
-void multiply_by_lanes(const Matrix& m, const float* x, int num_rows, Share mine, float* y, bool add) {
+void multiply_by_lanes(const Matrix& m, const float* x, int num_rows, Share all, float* y, bool add) {
     constexpr int BLOCK = 48;
-    for (int64_t from = mine.from; from < mine.to; from += BLOCK) {
-        Share part = {from, from + BLOCK < mine.to ? from + BLOCK : mine.to};
+    if (num_rows == 1) return multiply_one<W>(m, x, all, y, add);
+    for (int64_t from = all.from; from < all.to; from += BLOCK) {
+        Share part = {from, from + BLOCK < all.to ? from + BLOCK : all.to};
         int64_t row = 0;
         for (; row + TILE_ROWS <= num_rows; row += TILE_ROWS)
             multiply_rows<TILE_ROWS, TILE_COLS, W>(m, x, row, part, y, add);
@@ -117,9 +117,6 @@ void multiply_by_lanes(const Matrix& m, const float* x, int num_rows, Share mine
 }
 
 #ifdef GPTKIT_AMX
-
-// Columns up to which 16 rows stay in the nearest cache until it is their turn; wider ones are asked for into the second.
-constexpr int NEAR = 512;
 
 // Linux lets a process use the tiles once it has asked.
 static const bool amx = syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* XTILEDATA */) == 0;
@@ -138,10 +135,10 @@ struct alignas(64) TileShapes {
     }
 };
 
-// out[g] (16, 16) = 16 rows of W times G groups of rows of x.
+// out[g] (16, 16) = 16 rows of W, `stride` bytes from each other, times G groups of rows of x.
 template <int G>
-inline void amx_block(const uint16_t* w, const Input& x, int first_group, float out[4][256]) {
-    int64_t stride = 4 * x.group_rows();
+inline void amx_block(const uint16_t* w, int64_t stride, const Input& x, int first_group, float out[4][256]) {
+    int64_t x_stride = 4 * x.group_rows();
     const uint32_t* pairs[G];
     for (int g = 0; g < G; g++) pairs[g] = x.group(first_group + g);
     _tile_zero(0);
@@ -150,15 +147,12 @@ inline void amx_block(const uint16_t* w, const Input& x, int first_group, float 
     if (G > 3) _tile_zero(3);
     for (int64_t k = 0; k < x.cols; k += 32) {
         int64_t at = k / 2 * x.group_rows();
-        const uint16_t* next = w + 16 * (int64_t)x.cols + 16 * k;  // the next 16 rows, in the order of memory
-        if (x.cols <= NEAR) for (int i = 0; i < 16; i++) __builtin_prefetch(next + 32 * i);
-        else for (int i = 0; i < 16; i++) __builtin_prefetch(next + 32 * i, 0, 2);
-        _tile_loadd(4, w + k, 2 * (int64_t)x.cols);
-        _tile_loadd(5, pairs[0] + at, stride);
+        _tile_loadd(4, w + k, stride);
+        _tile_loadd(5, pairs[0] + at, x_stride);
         _tile_dpbf16ps(0, 4, 5);
-        if (G > 1) { _tile_loadd(5, pairs[G > 1] + at, stride); _tile_dpbf16ps(1, 4, 5); }
-        if (G > 2) { _tile_loadd(5, pairs[G > 2 ? 2 : 0] + at, stride); _tile_dpbf16ps(2, 4, 5); }
-        if (G > 3) { _tile_loadd(5, pairs[G > 3 ? 3 : 0] + at, stride); _tile_dpbf16ps(3, 4, 5); }
+        if (G > 1) { _tile_loadd(5, pairs[G > 1] + at, x_stride); _tile_dpbf16ps(1, 4, 5); }
+        if (G > 2) { _tile_loadd(5, pairs[G > 2 ? 2 : 0] + at, x_stride); _tile_dpbf16ps(2, 4, 5); }
+        if (G > 3) { _tile_loadd(5, pairs[G > 3 ? 3 : 0] + at, x_stride); _tile_dpbf16ps(3, 4, 5); }
     }
     _tile_stored(0, out[0], 64);
     if (G > 1) _tile_stored(1, out[1], 64);
@@ -166,26 +160,26 @@ inline void amx_block(const uint16_t* w, const Input& x, int first_group, float 
     if (G > 3) _tile_stored(3, out[3], 64);
 }
 
-// All of this thread's blocks of 16; returns where they end.
-inline int64_t multiply_by_amx(const Matrix& m, const Input& x, Share mine, float* y, bool add) {
+// 16 rows at a time, as far apart as they can be (see STREAMS); returns where they end.
+inline int64_t multiply_by_amx(const Matrix& m, const Input& x, Share part, float* y, bool add) {
     alignas(64) float out[4][256];
     TileShapes shapes(x.group_rows());
     _tile_loadconfig(&shapes);
-    int64_t n = mine.from;
-    for (; n + 16 <= mine.to; n += 16)
+    int64_t apart = (part.to - part.from) / 16, stride = 2 * apart * m.cols;
+    for (int64_t n = part.from; n < part.from + apart; n++)
         for (int first = 0; 16 * first < x.num_rows; first += 4) {
             const uint16_t* w = (const uint16_t*)m.weight + n * m.cols;
             int groups = (x.num_rows + 15) / 16 - first;
-            if (groups == 1) amx_block<1>(w, x, first, out);
-            else if (groups == 2) amx_block<2>(w, x, first, out);
-            else if (groups == 3) amx_block<3>(w, x, first, out);
-            else amx_block<4>(w, x, first, out);
+            if (groups == 1) amx_block<1>(w, stride, x, first, out);
+            else if (groups == 2) amx_block<2>(w, stride, x, first, out);
+            else if (groups == 3) amx_block<3>(w, stride, x, first, out);
+            else amx_block<4>(w, stride, x, first, out);
             for (int row = 16 * first; row < x.num_rows && row < 16 * (first + 4); row++)
                 for (int i = 0; i < 16; i++)
-                    store(m, row, n + i, out[row / 16 - first][16 * i + row % 16], y, add);
+                    store(m, row, n + i * apart, out[row / 16 - first][16 * i + row % 16], y, add);
         }
     _tile_release();
-    return n;
+    return part.from + 16 * apart;
 }
 
 // Make some columns of a row, a multiple of 2, ready for AMX.
@@ -205,20 +199,28 @@ inline void pack(const Input& x, int64_t row, int64_t from, int64_t to) {
 
 constexpr bool amx = false;
 template <class W> inline bool takes_amx(const Input&, const W*) { return false; }
-inline int64_t multiply_by_amx(const Matrix&, const Input&, Share mine, float*, bool) { return mine.from; }
+inline int64_t multiply_by_amx(const Matrix&, const Input&, Share part, float*, bool) { return part.from; }
 inline void pack(const Input&, int64_t, int64_t, int64_t) {}
 
 #endif
 
-// y (R, rows) = or += x W^T + bias: this thread's columns of it.
+// y (R, rows) = or += x W^T + bias: some columns of it, from a multiple of 16 on.
 template <class W>
-void multiply(const Matrix& m, const Input& x, float* y, bool add) {
-    Share mine = share(m.rows, 16);
-    if (takes_amx(x, (const W*)nullptr)) mine.from = multiply_by_amx(m, x, mine, y, add);
-    multiply_by_lanes<W>(m, x.values, x.num_rows, mine, y, add);
+void multiply(const Matrix& m, const Input& x, float* y, bool add, Share part) {
+    if (takes_amx(x, (const W*)nullptr)) part.from = multiply_by_amx(m, x, part, y, add);
+    multiply_by_lanes<W>(m, x.values, x.num_rows, part, y, add);
 }
 
-// Have the first of this thread's rows of the next W under way while the threads wait for each other.
+// Rows of W that a thread takes at a time, a multiple of 16: some microseconds' worth, and enough parts for all threads.
+template <class W>
+int64_t rows_of_a_part(const Matrix& m) {
+    constexpr int64_t BYTES = 196608, MOST = 128, PARTS_OF_A_THREAD = 4;
+    int64_t rows = BYTES / (m.cols * (int64_t)sizeof(W)), even = m.rows / (PARTS_OF_A_THREAD * omp_get_num_threads());
+    rows = rows < even ? rows : even;
+    return rows < 32 ? 16 : rows < MOST ? rows / 16 * 16 : MOST;
+}
+
+// Have the first of this thread's share of W under way while the threads wait for each other.
 template <class W>
 void ask_for(const Matrix& m) {
     constexpr int64_t BYTES = 32768;

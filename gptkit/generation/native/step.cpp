@@ -151,7 +151,7 @@ struct Room {
 };
 
 template <class W, class K>
-void run(const Model& model, const Call& call) {
+void run(const Model& model, const Call& call, Jobs jobs) {
     int num_rows = call.num_rows, groups = model.n_kv_head, width = model.head.cols;
     const Layer& any = model.layers[0];
     Room room = {call.scratch};
@@ -161,6 +161,11 @@ void run(const Model& model, const Call& call) {
     float* opened = room.values(any.gate.weight ? num_rows * (int64_t)h.cols : 0);
     if (model.head_dim % 2) attended.pairs = nullptr;  // a pair would be of two threads
     float* scores = call.scores + omp_get_thread_num() * call.num_scores;
+    Share part;
+    auto prepare = [&](const Matrix& m) {
+        ask_for<W>(m);
+        return jobs.offer(m.rows, rows_of_a_part<W>(m));
+    };
     auto ready = [&](const Input& x, int64_t row, int64_t from, int64_t to) {
         if (amx && sizeof(W) == 2 && x.pairs) pack(x, row, from, to);
     };
@@ -172,44 +177,46 @@ void run(const Model& model, const Call& call) {
         }
         #pragma omp barrier
     };
+    Job product = prepare(any.qkv);
     for (int i = 0; i < model.n_layer; i++) {
         const Layer& layer = model.layers[i];
         norm_rows(layer.attention_norm);
-        multiply<W>(layer.qkv, normed, qkv, false);
-        ask_for<W>(layer.out);
+        while (product.take(part)) multiply<W>(layer.qkv, normed, qkv, false, part);
+        Job heads = jobs.offer((int64_t)num_rows * groups, 1);
+        product = prepare(layer.out);
         #pragma omp barrier
-        Share mine = share((int64_t)num_rows * groups, 1);
-        for (int64_t task = mine.from; task < mine.to; task++) {
-            int64_t row = task / groups, group = task % groups, channels = attended.cols / groups;
+        while (heads.take(part)) {
+            int64_t row = part.from / groups, group = part.from % groups, channels = attended.cols / groups;
             attend(model, layer.heads_norm, group, call.positions[row], qkv + row * layer.qkv.rows,
                    (K*)call.caches[i] + row * call.row_stride, scores, attended.row(row));
             ready(attended, row, group * channels, (group + 1) * channels);
         }
         #pragma omp barrier
-        multiply<W>(layer.out, attended, call.x, true);
-        ask_for<W>(layer.up);
+        while (product.take(part)) multiply<W>(layer.out, attended, call.x, true, part);
+        product = prepare(layer.up);
         #pragma omp barrier
         norm_rows(layer.mlp_norm);
-        bool gated = layer.gate.weight;
-        if (gated) multiply<W>(layer.up, normed, opened, false);
-        multiply<W>(gated ? layer.gate : layer.up, normed, h.values, false);
-        ask_for<W>(layer.down);
-        mine = share(h.cols, 16);
-        for (int64_t row = 0; row < num_rows; row++) {
-            bend_row[model.activation](h.row(row), opened + row * h.cols, mine);
-            ready(h, row, mine.from, mine.to);
+        while (product.take(part)) {
+            bool gated = layer.gate.weight;
+            if (gated) multiply<W>(layer.up, normed, opened, false, part);
+            multiply<W>(gated ? layer.gate : layer.up, normed, h.values, false, part);
+            for (int64_t row = 0; row < num_rows; row++) {
+                bend_row[model.activation](h.row(row), opened + row * h.cols, part);
+                ready(h, row, part.from, part.to);
+            }
         }
+        product = prepare(layer.down);
         #pragma omp barrier
-        multiply<W>(layer.down, h, call.x, true);
-        ask_for<W>(i + 1 < model.n_layer ? model.layers[i + 1].qkv : model.head);
+        while (product.take(part)) multiply<W>(layer.down, h, call.x, true, part);
+        product = prepare(i + 1 < model.n_layer ? model.layers[i + 1].qkv : model.head);
         #pragma omp barrier
     }
     norm_rows(model.final_norm);
-    multiply<W>(model.head, normed, call.logits, false);
-    if (model.softcap) {
-        Share mine = share(model.head.rows, 16);
+    while (product.take(part)) {
+        multiply<W>(model.head, normed, call.logits, false, part);
+        if (!model.softcap) continue;
         for (int64_t row = 0; row < num_rows; row++)
-            for (int64_t n = mine.from; n < mine.to; n++) {
+            for (int64_t n = part.from; n < part.to; n++) {
                 float* at = call.logits + row * model.head.rows + n;
                 *at = model.softcap * std::tanh(*at / model.softcap);
             }
@@ -219,11 +226,13 @@ void run(const Model& model, const Call& call) {
 }  // namespace
 
 extern "C" void gptkit_step(const Model* model, const Call* call) {
+    std::vector<uint64_t> left((5 * model->n_layer + 1) * model->threads);
+    Jobs jobs = {left.data()};
     #pragma omp parallel num_threads(model->threads)
     {
-        if (model->kind == 0) run<float, float>(*model, *call);
-        else if (model->kind == 1) run<BFloat16, BFloat16>(*model, *call);
-        else run<int8_t, BFloat16>(*model, *call);
+        if (model->kind == 0) run<float, float>(*model, *call, jobs);
+        else if (model->kind == 1) run<BFloat16, BFloat16>(*model, *call, jobs);
+        else run<int8_t, BFloat16>(*model, *call, jobs);
     }
     for (int64_t row = 0; row < call->num_rows; row++) call->positions[row]++;
 }
