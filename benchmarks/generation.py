@@ -9,7 +9,7 @@ them. The programs take turns, each figure is the median of the rounds. Prints a
     tokens/s      after the first token, all rows together; every program draws from its whole distribution
     first token   from the prompt's token ids to the first new one
     bound         the share of what memory allows: bytes of weights and of keys and values that a token needs,
-                  over the fastest streaming read measured here, of three
+                  over the fastest of three streaming reads, which take their turn among the programs
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ def random_prompt(shape: Shape, length: int, row: int) -> list[int]:
 
 
 def measured_bandwidth(device: torch.device) -> float:
-    """Return the bytes a second of the fastest of three streaming reads of 512 MB, each at its best."""
+    """Return the bytes a second of the fastest of three streaming reads of 512 MB, medians of some."""
     matrix = torch.ones(_READ_BYTES // 4 // 4096, 4096, device=device)
     narrow = torch.ones(4096, _READ_BYTES // 4 // 4096, device=device)
     vector = torch.ones(4096, device=device)
@@ -264,16 +264,16 @@ def measured_bandwidth(device: torch.device) -> float:
         lambda: float(torch.mv(matrix, vector)[0]),
         lambda: float(torch.mv(narrow.t(), vector)[0]),
     ]
-    return max(_READ_BYTES / _best_seconds(read) for read in reads)
+    return max(_READ_BYTES / _median_seconds(read) for read in reads)
 
 
-def _best_seconds(work: Callable[[], object], times: int = 8) -> float:
+def _median_seconds(work: Callable[[], object], times: int = 7) -> float:
     seconds = []
     for _ in range(times):
         start = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - start)
-    return min(seconds)
+    return statistics.median(seconds)
 
 
 def programs(
@@ -307,30 +307,26 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
 
-    bandwidth = measured_bandwidth(torch.device(options.device))
     print(
         f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, Python"
-        f" {platform.python_version()}, torch {torch.__version__}, gptkit {gptkit.__version__};"
-        f" streaming read {bandwidth / 1e9:.1f} GB/s"
+        f" {platform.python_version()}, torch {torch.__version__}, gptkit {gptkit.__version__}"
     )
     for shape in SHAPES.values():
         if options.only in (None, shape.name):
-            compare(shape, options, bandwidth)
+            compare(shape, options)
 
 
-def compare(shape: Shape, options: argparse.Namespace, bandwidth: float) -> None:
+def compare(shape: Shape, options: argparse.Namespace) -> None:
     """Print the table of one model."""
     with tempfile.TemporaryDirectory() as folder:
-        take_turns(shape, options, bandwidth, list(programs(shape, options, Path(folder))))
+        take_turns(shape, options, list(programs(shape, options, Path(folder))))
 
 
 def take_turns(
-    shape: Shape,
-    options: argparse.Namespace,
-    bandwidth: float,
-    here: Sequence[tuple[str, str, Program]],
+    shape: Shape, options: argparse.Namespace, here: Sequence[tuple[str, str, Program]]
 ) -> None:
     """Time all programs on all sizes and print what they took."""
+    device = torch.device(options.device)
     print(f"\n| {shape.name}: program | rows | prompt | tokens/s | first token, ms | bound |")
     print("|---|---:|---:|---:|---:|---:|")
     for batch in options.batches:
@@ -341,10 +337,13 @@ def take_turns(
             for name, _, run in here:
                 if batch == 1 or "llama.cpp" not in name:
                     run(batch, prompt, 2)  # packs, compiles, allocates
+            reads = []
             for _ in range(options.rounds):
+                reads.append(measured_bandwidth(device))
                 for name, _, run in here:
                     if batch == 1 or "llama.cpp" not in name:
                         found[name].append(run(batch, prompt, options.new_tokens))
+            bandwidth = statistics.median(reads)
             for name, dtype, _ in here:
                 if not found[name]:
                     continue
@@ -357,6 +356,7 @@ def take_turns(
                     f" | {100 * rate / bound:.0f} % |",
                     flush=True,
                 )
+            print(f"| (streaming read: {bandwidth / 1e9:.1f} GB/s) | {batch} | {prompt} | | | |")
 
 
 if __name__ == "__main__":

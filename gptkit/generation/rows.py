@@ -178,8 +178,10 @@ class RowDecoder:
         return logits
 
     def _step_at_once(self, tokens: Tensor, step: BoundStep) -> Tensor:
-        x = self._embed(tokens, self._positions[: len(tokens)])
-        logits = step(x.float().contiguous())
+        x = None
+        if self._recent.shape[1] > 1:
+            x = self._embed(tokens, self._positions[: len(tokens)]).float().contiguous()
+        logits = step(tokens, x)
         self._lengths = [length + 1 for length in self._lengths]
         return logits
 

@@ -14,6 +14,7 @@ from gptkit.generation.native import build
 from gptkit.generation.native.build import library
 from gptkit.generation.native.model import native_step
 from gptkit.model import GPT
+from gptkit.model.positions import RotaryPositions
 from tests.model.variants import VARIANTS, tiny_config, tiny_model
 
 TEXTS = [[1], [2, 7, 1, 8, 2, 8], [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]]
@@ -105,15 +106,28 @@ def test_a_row_comes_out_the_same_to_the_bit_among_any_number(
     x, positions = torch.randn(64, width), torch.arange(64) % 12
     caches = [torch.randn(64, 12, 2, 2, width // 2).to(dtype) for _ in range(2)]
 
-    together = step.bind(positions.clone(), caches)(x.clone())
+    tokens = torch.arange(64)
+    together = step.bind(positions.clone(), caches)(tokens, x.clone())
 
     assert together.isfinite().all()
     for count in (1, 2, 3, 7, 8, 9, 16, 17, 33, 63):
-        assert torch.equal(
-            step.bind(positions.clone(), caches)(x[:count].clone()), together[:count]
-        )
-    last = step.bind(positions[40:].clone(), [cache[40:] for cache in caches])(x[40:].clone())
+        some = step.bind(positions.clone(), caches)(tokens[:count], x[:count].clone())
+        assert torch.equal(some, together[:count])
+    bound = step.bind(positions[40:].clone(), [cache[40:] for cache in caches])
+    last = bound(tokens[40:], x[40:].clone())
     assert torch.equal(last, together[40:])
+
+
+class Turned(RotaryPositions):
+    """Positions of a plugin."""
+
+
+def test_positions_of_a_plugin_are_left_to_torch() -> None:
+    model = tiny_model()
+    assert isinstance(model.positions, RotaryPositions)
+    model.positions.__class__ = Turned
+
+    assert native_step(model, {}) is None
 
 
 def fresh(monkeypatch: pytest.MonkeyPatch, cache: Path, path: str | None = None) -> None:

@@ -16,10 +16,16 @@ from gptkit.model.attention import CausalSelfAttention
 from gptkit.model.gpt import GPT, Block
 from gptkit.model.mlp import ACTIVATIONS, MLP, SwiGLU
 from gptkit.model.norm import RMSNorm
-from gptkit.model.positions import RotaryPositions
+from gptkit.model.positions import (
+    LearnedPositions,
+    NoPositions,
+    RotaryPositions,
+    SinusoidalPositions,
+)
 
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 _ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "relu2")
+_POSITIONS = (NoPositions, RotaryPositions, LearnedPositions, SinusoidalPositions)
 _ROWS_OF_A_GROUP, _ALIGNMENT = 16, 16
 
 
@@ -65,8 +71,11 @@ class _Model(ctypes.Structure):
         ("activation", ctypes.c_int32),
         ("kind", ctypes.c_int32),
         ("threads", ctypes.c_int32),
+        ("embedding_kind", ctypes.c_int32),
         ("heads_eps", ctypes.c_float),
         ("softcap", ctypes.c_float),
+        ("embedding", ctypes.c_void_p),
+        ("places", ctypes.c_void_p),
         ("angles", ctypes.c_void_p),
         ("layers", ctypes.POINTER(_Layer)),
         ("final_norm", _Norm),
@@ -80,6 +89,7 @@ class _Call(ctypes.Structure):
         ("row_stride", ctypes.c_int64),
         ("num_scores", ctypes.c_int64),
         ("positions", ctypes.c_void_p),
+        ("tokens", ctypes.c_void_p),
         ("x", ctypes.c_void_p),
         ("caches", ctypes.c_void_p),
         ("scratch", ctypes.c_void_p),
@@ -92,6 +102,8 @@ def native_step(model: GPT, int8: Int8Weights) -> NativeStep | None:
     """Return the compiled step of a model whose parts are gptkit's own; None: torch has to do it."""
     weight = model.token_embedding.weight
     if not weight.is_cpu or weight.dtype not in (torch.float32, torch.bfloat16):
+        return None
+    if type(model.positions) not in _POSITIONS:
         return None
     found = library()
     return None if isinstance(found, str) else NativeStep(found, model, int8)
@@ -106,11 +118,15 @@ class BoundStep:
         """kept: what the pointers of `call` point to."""
         self._step, self._call, self._vocab_size, self._kept = step, call, vocab_size, kept
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """x: (R, C) float32, what each row's new token starts from; overwritten -> logits (R, V)."""
-        logits = torch.empty(len(x), self._vocab_size)
+    def __call__(self, tokens: Tensor, x: Tensor | None = None) -> Tensor:
+        """tokens: (R,) -> logits (R, V).
+
+        x: (R, C) float32, what they start from, if that is more than embedding and position; overwritten.
+        """
+        logits = torch.empty(len(tokens), self._vocab_size)
         call = self._call
-        call.num_rows, call.x, call.logits = len(x), x.data_ptr(), logits.data_ptr()
+        call.num_rows, call.tokens, call.logits = len(tokens), tokens.data_ptr(), logits.data_ptr()
+        call.x = None if x is None else x.data_ptr()
         self._step()
         return logits
 
@@ -130,8 +146,14 @@ class NativeStep:
         blocks = [cast(Block, block) for block in model.blocks]
         part, mlp = cast(CausalSelfAttention, blocks[0].attention), blocks[0].mlp
         self._layers = (_Layer * len(blocks))(*map(self._layer, blocks))
-        positions = model.positions
-        angles = positions.angles.rows if isinstance(positions, RotaryPositions) else None
+        angles, places = None, None
+        match model.positions:
+            case RotaryPositions() as positions:
+                angles = positions.angles.rows
+            case LearnedPositions() as positions:
+                places = positions.embedding.weight
+            case SinusoidalPositions() as positions:
+                places = positions.sinusoids.rows
         self._model = _Model(
             n_layer=len(blocks),
             n_head=part.n_head,
@@ -141,8 +163,11 @@ class NativeStep:
             activation=0 if isinstance(mlp, SwiGLU) else _number_of(cast(MLP, mlp)),
             kind=_KINDS[torch.int8 if int8 else model.head_weight.dtype],
             threads=torch.get_num_threads(),
+            embedding_kind=_KINDS[model.token_embedding.weight.dtype],
             heads_eps=part.q_norm.eps if isinstance(part.q_norm, RMSNorm) else 0.0,
             softcap=model.logit_softcap or 0.0,
+            embedding=self._kept_values(model.token_embedding.weight),
+            places=self._vector(places),
             angles=self._vector(angles),
             layers=self._layers,
             final_norm=self._norm(model.final_norm),
@@ -176,7 +201,7 @@ class NativeStep:
     def _scratch_size(self, num_rows: int) -> int:
         """Return the numbers that step.cpp's `Room` hands out."""
         groups = -(-num_rows // _ROWS_OF_A_GROUP)
-        parts = [num_rows * cols for cols in (*self._inputs, *self._outputs)]
+        parts = [num_rows * cols for cols in (*self._inputs, *self._outputs, self._inputs[0])]
         parts += [groups * _ROWS_OF_A_GROUP * (cols // 2) for cols in self._inputs]
         return sum(-(-part // _ALIGNMENT) * _ALIGNMENT for part in parts)
 
@@ -210,15 +235,15 @@ class NativeStep:
 
     def _matrix(self, weight: Tensor, bias: Tensor | None) -> _Matrix:
         int8 = self._int8.get(id(weight))
-        values = (weight if int8 is None else int8.values).detach().contiguous()
-        self._kept.append(values)
+        values = self._kept_values(weight if int8 is None else int8.values)
         scales = None if int8 is None else self._vector(int8.scales)
-        return _Matrix(values.data_ptr(), scales, self._vector(bias), *values.shape)
+        return _Matrix(values, scales, self._vector(bias), *weight.shape)
 
     def _vector(self, values: Tensor | None) -> int | None:
-        if values is None:
-            return None
-        values = values.detach().float().contiguous()
+        return None if values is None else self._kept_values(values.float())
+
+    def _kept_values(self, values: Tensor) -> int:
+        values = values.detach().contiguous()
         self._kept.append(values)
         return values.data_ptr()
 

@@ -14,7 +14,10 @@ struct Layer { Norm attention_norm; Matrix qkv, out; const float* heads_norm; No
 
 struct Model {
     int32_t n_layer, n_head, n_kv_head, head_dim, window, activation, kind, threads;
+    int32_t embedding_kind;
     float heads_eps, softcap;  // softcap 0: none
+    const void* embedding;     // (V, C)
+    const float* places;       // (positions, C), what is added to it, or null
     const float* angles;       // (positions, 2, D) cosines and signed sines, or null
     const Layer* layers;
     Norm final_norm;
@@ -24,7 +27,8 @@ struct Model {
 struct Call {
     int64_t num_rows, row_stride, num_scores;
     int64_t* positions;        // (R,), of the new tokens; one further afterwards
-    float* x;                  // (R, C): what they start from; overwritten
+    const int64_t* tokens;     // (R,)
+    float* x;                  // (R, C): what they start from, overwritten; null: their embeddings
     void* const* caches;       // of each layer: (R, places, 2, G, D), row_stride numbers a row
     float* scratch;
     float* scores;             // (threads, num_scores)
@@ -135,6 +139,14 @@ void attend(const Model& model, const float* heads_norm, int group, int64_t posi
     }
 }
 
+template <class E>
+void embed(const Model& model, int64_t token, int64_t position, float* x) {
+    int width = model.head.cols;
+    const E* embedding = (const E*)model.embedding + token * width;
+    const float* place = model.places + position * width;
+    for (int k = 0; k < width; k++) x[k] = model.places ? one(embedding + k) + place[k] : one(embedding + k);
+}
+
 // Hands out scratch memory, as NativeStep in model.py counts it.
 struct Room {
     float* next;
@@ -159,6 +171,7 @@ void run(const Model& model, const Call& call, Jobs jobs) {
     Input h = room.input(num_rows, any.down.cols);
     float* qkv = room.values(num_rows * (int64_t)any.qkv.rows);
     float* opened = room.values(any.gate.weight ? num_rows * (int64_t)h.cols : 0);
+    float* x = call.x ? call.x : room.values(num_rows * (int64_t)width);
     if (model.head_dim % 2) attended.pairs = nullptr;  // a pair would be of two threads
     float* scores = call.scores + omp_get_thread_num() * call.num_scores;
     Share part;
@@ -172,11 +185,14 @@ void run(const Model& model, const Call& call, Jobs jobs) {
     auto norm_rows = [&](const Norm& norm) {
         Share mine = share(num_rows, 1);
         for (int64_t row = mine.from; row < mine.to; row++) {
-            normalise(norm, call.x + row * width, normed.row(row), width);
+            normalise(norm, x + row * width, normed.row(row), width);
             ready(normed, row, 0, width);
         }
         #pragma omp barrier
     };
+    Share mine = share(num_rows, 1);  // as for the norm that follows
+    for (int64_t row = mine.from; row < mine.to && !call.x; row++)
+        (model.embedding_kind ? embed<BFloat16> : embed<float>)(model, call.tokens[row], call.positions[row], x + row * width);
     Job product = prepare(any.qkv);
     for (int i = 0; i < model.n_layer; i++) {
         const Layer& layer = model.layers[i];
@@ -192,7 +208,7 @@ void run(const Model& model, const Call& call, Jobs jobs) {
             ready(attended, row, group * channels, (group + 1) * channels);
         }
         #pragma omp barrier
-        while (product.take(part)) multiply<W>(layer.out, attended, call.x, true, part);
+        while (product.take(part)) multiply<W>(layer.out, attended, x, true, part);
         product = prepare(layer.up);
         #pragma omp barrier
         norm_rows(layer.mlp_norm);
@@ -207,7 +223,7 @@ void run(const Model& model, const Call& call, Jobs jobs) {
         }
         product = prepare(layer.down);
         #pragma omp barrier
-        while (product.take(part)) multiply<W>(layer.down, h, call.x, true, part);
+        while (product.take(part)) multiply<W>(layer.down, h, x, true, part);
         product = prepare(i + 1 < model.n_layer ? model.layers[i + 1].qkv : model.head);
         #pragma omp barrier
     }
