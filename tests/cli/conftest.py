@@ -1,5 +1,6 @@
 """The command line as a user calls it, in this process, in a folder of its own."""
 
+import shutil
 import signal
 import sys
 from dataclasses import dataclass
@@ -59,6 +60,29 @@ def gptkit(folder, monkeypatch, capfd):
     return run
 
 
+@pytest.fixture(scope="session")
+def trained_folders():
+    """What training has left in which folder, by command and files."""
+    return {}
+
+
+@pytest.fixture
+def train_once(folder, gptkit, trained_folders, tmp_path_factory):
+    """Run `gptkit train ARGS...` in the folder, or copy what the same command on the same files left before."""
+
+    def train(*args):
+        files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+        key = repr((args, sorted(files.items())))
+        if key in trained_folders:
+            shutil.copytree(trained_folders[key], folder, dirs_exist_ok=True)
+            return
+        assert gptkit("train", *args).code == 0
+        kept = tmp_path_factory.mktemp("trained") / "folder"
+        trained_folders[key] = shutil.copytree(folder, kept)
+
+    return train
+
+
 @pytest.fixture
 def project(folder):
     """A folder with a text and a config that trains in a second."""
@@ -68,20 +92,20 @@ def project(folder):
 
 
 @pytest.fixture
-def chat_project(project, gptkit):
+def chat_project(project, train_once):
     """A folder with a trained model, conversations, and a config that puts them together."""
     (project / "base.yaml").write_text(BASE, encoding="utf-8")
     (project / "ft.yaml").write_text(FINETUNE, encoding="utf-8")
     write_chat(project / "chat.jsonl", map(conversation, range(40)))
-    assert gptkit("train", "base.yaml").code == 0
+    train_once("base.yaml")
     return project
 
 
 @pytest.fixture
-def trained(project, gptkit):
+def trained(project, train_once):
     """A run of one step; its weights are those it began with, more or less."""
     (project / "my.yaml").write_text(CONFIG.replace("max_steps: 6", "max_steps: 1"), "utf-8")
-    assert gptkit("train", "my.yaml").code == 0
+    train_once("my.yaml")
     return project
 
 

@@ -19,8 +19,8 @@ CONTRACT = [
 
 
 @pytest.fixture
-def trained(project, gptkit):
-    assert gptkit("train", "my.yaml").code == 0
+def trained(project, train_once):
+    train_once("my.yaml")
     return project
 
 

@@ -10,8 +10,8 @@ import gptkit as library
 
 
 @pytest.fixture
-def trained(project, gptkit):
-    assert gptkit("train", "my.yaml", "--set", "training.sample_tokens=0").code == 0
+def trained(project, train_once):
+    train_once("my.yaml", "--set", "training.sample_tokens=0")
     return project / "runs/my"
 
 

@@ -14,10 +14,10 @@ for package in ("onnx", "onnxscript", "onnxruntime"):
 
 
 @pytest.fixture
-def trained(project, gptkit):
+def trained(project, train_once):
     text = CONFIG.replace("max_steps: 6", "max_steps: 1").replace("n_layer: 2", "n_layer: 1")
     (project / "my.yaml").write_text(text, "utf-8")
-    assert gptkit("train", "my.yaml").code == 0
+    train_once("my.yaml")
     return project
 
 

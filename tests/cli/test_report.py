@@ -9,8 +9,8 @@ from gptkit.recipes.report import report as recipe
 
 
 @pytest.fixture
-def trained(project, gptkit):
-    assert gptkit("train", "my.yaml").code == 0
+def trained(project, train_once):
+    train_once("my.yaml")
     return project / "runs/my"
 
 

@@ -52,9 +52,9 @@ metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
 
 
 @pytest.fixture
-def trained(project, gptkit, monkeypatch):
+def trained(project, train_once, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(project / "cache"))
-    assert gptkit("train", "my.yaml").code == 0
+    train_once("my.yaml")
     data = project / "questions.jsonl"
     data.write_text("\n".join(map(json.dumps, QUESTIONS)) + "\n", encoding="utf-8")
     tasks = project / "tasks"

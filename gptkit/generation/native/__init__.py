@@ -1,7 +1,8 @@
 """The decode step compiled on this machine: one call for all layers, where torch makes a hundred.
 
     build    the C++ beside it -> a library in the user's cache folder, once a machine
-    model    pointers to a model's weights -> one step of all rows
+    model    pointers to a model's weights -> one step of all rows (step.cpp, products.h)
+    draw     from the logits to a token each (draw.h)
 
 Taken by every model that gptkit/generation/rows.py knows, on a CPU in float32, bfloat16 and int8. Where
 there is no compiler (or it fails), torch's operations do the same: the logits differ by rounding alone.
