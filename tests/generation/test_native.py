@@ -166,6 +166,24 @@ def test_what_a_failing_compiler_says_is_the_reason_and_nothing_is_kept(
     assert list((tmp_path / "cache").rglob("*.so")) == []
 
 
+@needs_a_compiler
+def test_what_an_ended_process_left_half_built_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = tmp_path / "gptkit" / "building-old", tmp_path / "gptkit" / "building-new"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+        (folder / "step.o").touch()
+    os.utime(old, (0, 0))
+    fresh(monkeypatch, tmp_path)
+    monkeypatch.setattr(build, "_run", lambda command: Path(command[-1]).touch())
+
+    build._built_once()
+
+    assert not old.exists()
+    assert new.exists()
+
+
 def test_a_folder_that_cannot_be_made_is_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

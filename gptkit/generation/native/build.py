@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from threading import Lock, Thread
 
@@ -26,6 +27,7 @@ _FLAGS = (
     *("-fopenmp", "-fPIC", "-w"),
 )
 _SECONDS = 120.0
+_BUILDING = "building-"
 _lock = Lock()
 
 
@@ -78,7 +80,10 @@ def _built_once() -> Path | str:
 
 def _compile(compiler: str, file: Path) -> None:
     """Raises: _Unavailable, where the compiler fails."""
-    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+    for left in file.parent.glob(f"{_BUILDING}*"):  # by a process that ended before its compiler
+        if time.time() - left.stat().st_mtime > 2 * _SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=_BUILDING) as folder:
         made, objects = Path(folder, file.name), Path(folder, "step.o")
         source = Path(__file__).with_name("step.cpp")
         _run([compiler, *_FLAGS, "-c", str(source), "-o", str(objects)])
