@@ -9,17 +9,6 @@ namespace {
 
 constexpr int64_t BLOCK = 256;  // tokens; only the block in which the drawn one lies is looked at token by token
 
-inline float largest_of(const float* x, int64_t count) {
-    float parts[16], largest = x[0];
-    for (float& part : parts) part = x[0];
-    int64_t i = 0;
-    for (; i + 16 <= count; i += 16)
-        for (int j = 0; j < 16; j++) parts[j] = x[i + j] > parts[j] ? x[i + j] : parts[j];
-    for (; i < count; i++) largest = x[i] > largest ? x[i] : largest;
-    for (float part : parts) largest = part > largest ? part : largest;
-    return largest;
-}
-
 // The weights of a block, exp(x - largest): exactly 0 for what is dropped (-inf), and a NaN stays one.
 inline int64_t weigh_block(const float* x, int64_t from, int64_t vocab, float largest, float* weights) {
     int64_t count = vocab - from < BLOCK ? vocab - from : BLOCK;

@@ -95,6 +95,17 @@ inline float total(const float* x, int64_t count) {
     return result;
 }
 
+inline float largest_of(const float* x, int64_t count) {
+    float parts[16], largest = x[0];
+    for (float& part : parts) part = x[0];
+    int64_t i = 0;
+    for (; i + 16 <= count; i += 16)
+        for (int j = 0; j < 16; j++) parts[j] = x[i + j] > parts[j] ? x[i + j] : parts[j];
+    for (; i < count; i++) largest = x[i] > largest ? x[i] : largest;
+    for (float part : parts) largest = part > largest ? part : largest;
+    return largest;
+}
+
 // exp, to about 2 ulp, in a form that compilers turn into vectors.
 // Reference: Cephes, expf: 2^n times a polynomial of what is left.
 inline float exponential(float x) {

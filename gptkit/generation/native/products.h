@@ -219,11 +219,3 @@ int64_t rows_of_a_part(const Matrix& m) {
     rows = rows < even ? rows : even;
     return rows < 32 ? 16 : rows < MOST ? rows / 16 * 16 : MOST;
 }
-
-// Have the first of this thread's share of W under way while the threads wait for each other.
-template <class W>
-void ask_for(const Matrix& m) {
-    constexpr int64_t BYTES = 32768;
-    const char* from = (const char*)m.weight + share(m.rows, 16).from * m.cols * sizeof(W);
-    for (int64_t i = 0; i < BYTES; i += 64) __builtin_prefetch(from + i, 0, 2);
-}

@@ -121,13 +121,13 @@ void attend(const Model& model, const float* heads_norm, int group, int64_t posi
     int64_t first = model.window && position >= model.window ? position - model.window + 1 : 0;
     float scale = 1.f / std::sqrt((float)width);
     for (int head = group * sharing; head < (group + 1) * sharing; head++) {
-        float *query = qkv + head * width, *out = y + head * width, largest = -INFINITY;
+        float *query = qkv + head * width, *out = y + head * width;
         turn(model, heads_norm ? heads_norm + head * width : nullptr, position, query);
         int64_t count = position + 1 - first, t = 0, ahead = SEEN_AHEAD * step * sizeof(K);
         const K* key_at = keys + first * step;
         for (; t + 4 <= count; t += 4) tile<1, 4>(query, key_at + t * step, step, width, ahead, scores + t);
         for (; t < count; t++) scores[t] = dot(query, key_at + t * step, width);
-        for (t = 0; t < count; t++) largest = scores[t] > largest ? scores[t] : largest;
+        float largest = largest_of(scores, count);
         for (t = 0; t < count; t++) scores[t] = exponential((scores[t] - largest) * scale);
         const K* value_at = values + first * step;
         int done = weigh<4>(scores, count, value_at, step, width, 0, out);
@@ -175,10 +175,7 @@ void run(const Model& model, const Call& call, Jobs jobs) {
     if (model.head_dim % 2) attended.pairs = nullptr;  // a pair would be of two threads
     float* scores = call.scores + omp_get_thread_num() * call.num_scores;
     Share part;
-    auto prepare = [&](const Matrix& m) {
-        ask_for<W>(m);
-        return jobs.offer(m.rows, rows_of_a_part<W>(m));
-    };
+    auto prepare = [&](const Matrix& m) { return jobs.offer(m.rows, rows_of_a_part<W>(m)); };
     auto ready = [&](const Input& x, int64_t row, int64_t from, int64_t to) {
         if (amx && sizeof(W) == 2 && x.pairs) pack(x, row, from, to);
     };

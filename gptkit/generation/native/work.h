@@ -2,7 +2,7 @@
 // shares the slower one is waited for in every product, which took a quarter of a step on a machine of two.
 #pragma once
 
-#include "lanes.h"
+#include <cstdint>
 #include <omp.h>
 
 struct Share { int64_t from, to; };
