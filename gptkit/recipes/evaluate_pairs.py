@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from gptkit.checkpoint.store import load_state
 from gptkit.data.dataset import Dataset
-from gptkit.errors import CheckpointError, ConfigError
+from gptkit.errors import ConfigError
 from gptkit.recipes.journal import say
 from gptkit.recipes.load import Run
 from gptkit.recipes.train.batches import check_objective, scored_batches
-from gptkit.recipes.train.reference import REFERENCE_KEY, Reference
+from gptkit.recipes.train.reference import Reference
 from gptkit.runtime.runtime import Runtime
 from gptkit.training.objective_config import DPOConfig
 from gptkit.training.preference import evaluate_pairs
@@ -66,11 +65,8 @@ def examine_pairs(loaded: Run, dataset: Dataset, split: str) -> PairExamination:
     check_objective(objective, dataset)
     if not isinstance(objective, DPOConfig):
         raise ConfigError(f"{loaded.run_dir}: did not learn from pairs")
-    sha256 = load_state(loaded.checkpoint).get(REFERENCE_KEY)
-    if not isinstance(sha256, str):
-        raise CheckpointError(f"{loaded.checkpoint}: does not say what it began with")
     runtime = Runtime(device=next(loaded.model.parameters()).device)
-    reference = Reference.of_checkpoint(loaded.config, dataset, runtime, sha256, say)
+    reference = Reference.of_checkpoint(loaded.config, dataset, runtime, loaded.checkpoint, say)
     windows = scored_batches(loaded.config, dataset, split, reference.margins)
     found = evaluate_pairs(loaded.model, windows, runtime, objective.beta)
     assert found is not None and found.reward_margin is not None

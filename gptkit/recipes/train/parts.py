@@ -11,7 +11,6 @@ from gptkit.checkpoint import step_name, verify
 from gptkit.checkpoint.store import load_optimizer, load_state, load_weights
 from gptkit.config import RunConfig
 from gptkit.data.dataset import Dataset
-from gptkit.errors import CheckpointError
 from gptkit.loggers.metrics import METRICS_NAME, read_metrics
 from gptkit.model import GPT
 from gptkit.recipes.train.batches import RunBatches, check_objective, run_batches
@@ -101,10 +100,7 @@ def _reference(
 ) -> Reference:
     if resumed is None:
         return Reference.of_new_run(config, dataset, runtime, model, say)
-    sha256 = resumed.state.get(REFERENCE_KEY)
-    if not isinstance(sha256, str):
-        raise CheckpointError(f"{resumed.checkpoint}: does not say what it began with")
-    return Reference.of_checkpoint(config, dataset, runtime, sha256, say)
+    return Reference.of_checkpoint(config, dataset, runtime, resumed.checkpoint, say)
 
 
 def _milestone(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from gptkit.atomic import write_chunks
+from gptkit.checkpoint.store import load_state
 from gptkit.config import RunConfig
 from gptkit.data.dataset import Dataset
 from gptkit.data.manifest import json_sha256
@@ -67,10 +68,16 @@ class Reference:
         config: RunConfig,
         dataset: Dataset,
         runtime: Runtime,
-        sha256: str,
+        checkpoint: Path,
         say: Callable[[str], None],
     ) -> Reference:
-        """Return the reference of a run that has a checkpoint, with `sha256` in its state."""
+        """Return the reference of a run that has a checkpoint.
+
+        Raises: CheckpointError, where that does not name it.
+        """
+        sha256 = load_state(checkpoint).get(REFERENCE_KEY)
+        if not isinstance(sha256, str):
+            raise CheckpointError(f"{checkpoint}: does not say what it began with")
 
         def again() -> GPT:
             model = start_model(config, dataset, None).model.to(runtime.device)
@@ -98,8 +105,6 @@ class Reference:
         """Return ln P of the chosen and the rejected answer: (pairs, 2)."""
         tokens, length = self.dataset.split(split), self.config.model.context_length
         shape = (len(tokens.document_starts) // 2, 2)
-        nothing = np.zeros(shape[0])
-        windows = EvaluationConversations(tokens, tokens.targets(), length, margins=nothing)
         path = self.dataset.folder / f"reference-{split}-{self._key()}.npy"
         found = self._read(path, shape)
         if found is None:
@@ -109,6 +114,8 @@ class Reference:
             # Neither the precision nor the number of ranks shows in the file.
             exact = self.runtime.config.model_copy(update={"dtype": "float32"})
             runtime = replace(self.runtime, config=exact)
+            nothing = np.zeros(shape[0])
+            windows = EvaluationConversations(tokens, tokens.targets(), length, margins=nothing)
             found = np.full(shape, np.nan)
             found[windows.packing.order] = pair_log_probs(self.model(), windows, runtime)
             if self.runtime.is_main:
