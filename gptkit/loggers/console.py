@@ -24,16 +24,20 @@ class Console:
         stream: TextIO,
         *,
         max_steps: int | None,
+        seconds: float | None = None,
         first_step: int = 0,
         log_every: int = 10,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """stream: standard error. max_steps: None where no number of steps ends the run.
 
-        first_step: steps that were done before this start.
+        seconds: until a time budget does; its run is expected to end by it, so no total of steps
+        is shown. None: no such budget. first_step: steps that were done before this start.
         """
         self._stream = stream
         self._max_steps = max_steps
+        self._shown_total = max_steps if seconds is None else None
+        self._seconds = seconds
         self._first_step = first_step
         self._log_every = log_every
         self._now = now
@@ -41,7 +45,7 @@ class Console:
         self._bar: tqdm[NoReturn] | None = None
         if stream.isatty():
             self._bar = tqdm(
-                total=max_steps,
+                total=self._shown_total,
                 initial=first_step,
                 file=stream,
                 unit="step",
@@ -55,7 +59,9 @@ class Console:
                 self.say(self._line(metrics, step))
             return
         with suppress(OSError):  # a terminal that went away (a closed ssh session) ends no run
-            self._bar.set_postfix_str(", ".join(_facts(metrics)), refresh=False)
+            # A bar with a total reckons the time left itself.
+            left = [] if self._shown_total is not None else self._time_left(step)
+            self._bar.set_postfix_str(", ".join([*_facts(metrics), *left]), refresh=False)
             self._bar.update(step - self._bar.n)
         if evaluated:
             self.say(self._line(metrics, step))
@@ -74,16 +80,20 @@ class Console:
                 self._bar.close()
 
     def _line(self, metrics: Metrics, step: int) -> str:
-        of = f"/{self._max_steps}" if self._max_steps is not None else ""
-        facts = [f"step {step}{of}", *_facts(metrics), *self._time_left(step)]
-        return "  ".join(facts)
+        of = f"/{self._shown_total}" if self._shown_total is not None else ""
+        left = self._time_left(step) if self._bar is None else []
+        return "  ".join([f"step {step}{of}", *_facts(metrics), *left])
 
     def _time_left(self, step: int) -> list[str]:
-        done = step - self._first_step
-        if self._bar is not None or self._max_steps is None or done <= 0 or step >= self._max_steps:
+        passed, done = self._now() - self._started, step - self._first_step
+        ends = []
+        if self._max_steps is not None and done > 0:
+            ends.append(passed / done * (self._max_steps - step))
+        if self._seconds is not None:
+            ends.append(self._seconds - passed)
+        if not ends or step == self._max_steps:
             return []
-        seconds = (self._now() - self._started) / done * (self._max_steps - step)
-        return [f"{duration(seconds)} left"]
+        return [f"{duration(max(0.0, min(ends)))} left"]
 
 
 def duration(seconds: float) -> str:

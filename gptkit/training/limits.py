@@ -43,11 +43,18 @@ class Limits:
         max_steps, words = min(ends, default=(None, ""))
         return cls(max_steps, words, config.time_budget, config.patience)
 
+    def seconds_left(self, progress: Progress) -> float | None:
+        """Return what is left of the time budget; None: there is none."""
+        if self.time_budget is None:
+            return None
+        return self.time_budget - (progress.elapsed_seconds or 0.0)
+
     def reached(self, progress: Progress) -> str | None:
         """Return why the run is over, in words; None: it is not."""
         if self.max_steps is not None and progress.step >= self.max_steps:
             return self.steps_in_words
-        if self.time_budget is not None and (progress.elapsed_seconds or 0.0) >= self.time_budget:
+        left = self.seconds_left(progress)
+        if left is not None and left <= 0:
             return f"time_budget ({self.time_budget:g} s) used up"
         if self.patience is not None and progress.evaluations_without_gain >= self.patience:
             return f"no better validation loss in {self.patience} evaluations (patience)"

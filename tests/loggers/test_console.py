@@ -60,6 +60,31 @@ def test_a_run_without_step_limit_names_no_total() -> None:
     assert stream.getvalue() == "step 3  loss 2.0000\n"
 
 
+def test_a_run_under_a_time_budget_shows_its_time_and_no_total() -> None:
+    stream = io.StringIO()
+    clock = iter([0.0, 20.0, 80.0, 90.0])
+    console = Console(stream, max_steps=100, seconds=90.0, now=lambda: next(clock))
+    for step in (10, 95, 96):
+        console.log({"val_loss": 2.5}, step)
+
+    assert stream.getvalue().splitlines() == [
+        "step 10  val loss 2.5000  1m10s left",
+        "step 95  val loss 2.5000  4s left",  # the steps end before the time does
+        "step 96  val loss 2.5000  0s left",
+    ]
+
+
+def test_the_bar_of_a_time_budget_tells_the_time_left() -> None:
+    stream = Terminal()
+    clock = iter([0.0, 60.0])
+    console = Console(stream, max_steps=1000, seconds=90.0, log_every=1, now=lambda: next(clock))
+    console.log(METRICS, 2)
+    console.close()
+
+    assert "2/1000" not in stream.getvalue()
+    assert "tokens/s, 30s left" in stream.getvalue()
+
+
 def test_a_resumed_run_reckons_with_the_steps_of_this_start() -> None:
     stream = io.StringIO()
     clock = iter([0.0, 10.0])

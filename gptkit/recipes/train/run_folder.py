@@ -73,6 +73,7 @@ def open_run_folder(
     *,
     first_step: int,
     max_steps: int | None,
+    seconds: float | None,
 ) -> Iterator[RunFolder]:
     """Record the start, write the resolved config, open metrics, log and trackers; close them at the end."""
     (run_dir / SAMPLES_NAME).mkdir(exist_ok=True)
@@ -87,6 +88,7 @@ def open_run_folder(
     journal.console = Console(
         sys.stderr,
         max_steps=max_steps,
+        seconds=seconds,
         first_step=first_step,
         log_every=config.training.log_every,
     )

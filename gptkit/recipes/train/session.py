@@ -80,6 +80,7 @@ def run_session(session: Session, changed: list[str]) -> Path | None:
                 journal,
                 first_step=session.parts.progress.step,
                 max_steps=session.parts.limits.max_steps,
+                seconds=session.parts.limits.seconds_left(session.parts.progress),
             ) as folder:
                 evaluator = _evaluator(session, folder.samples)
                 with closing(_saver(session, config, run_dir)) as saver:

@@ -102,12 +102,14 @@ def _learning(parts: Parts) -> str:
 
 def _length(parts: Parts, batch_size: int) -> str:
     limits = parts.limits
+    words = "steps"
     if limits.max_steps is not None:
         epochs = limits.max_steps * batch_size / parts.batches.training.num_windows
-        return f"{limits.max_steps:,} steps ({epochs:.1f} epochs)"
-    if limits.time_budget is not None:
-        return f"steps for {duration(limits.time_budget)}"
-    return "steps"
+        words = f"{limits.max_steps:,} steps ({epochs:.1f} epochs)"
+    if limits.time_budget is None:
+        return words
+    at_most = f"at most {words}" if limits.max_steps is not None else words
+    return f"{duration(limits.time_budget)}, {at_most}"
 
 
 def _millions(count: int) -> str:
