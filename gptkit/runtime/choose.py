@@ -25,8 +25,7 @@ _CPU_BFLOAT16_WIDTH = 128
 _MULTIPLIED, _EMULATED = 1.25, 0.5
 _TRIAL_SIZES = (256, 384, 512)
 
-# Compiling takes about a minute on a GPU, 10 to 30 seconds on a CPU, and saves up to half of the time
-# after it; nothing on a CPU under dropout, whose random numbers are slow there (benchmarks/cpu_training.md).
+# Compiling takes about a minute on a GPU, 10 to 50 seconds on a CPU, and saves a fifth to a half of the time after it.
 _COMPILE_PAYS_AFTER_SECONDS = 180.0
 _CPP_COMPILERS = ("g++", "clang++", "cl")
 _EAGER_UTILISATION = 0.2
@@ -37,8 +36,6 @@ class Workload:
     """What a training run asks of the machine, as far as the choices depend on it."""
 
     n_embd: int
-    dropout: float | None = 0.0
-    """None: not chosen yet."""
     total_flops: float | None = None
     """Forward and backward, all steps, all ranks; None: not known beforehand."""
     seconds: float | None = None
@@ -148,7 +145,7 @@ def choose_compile(
         return setting, ""
     if workload is None or device.type not in ("cuda", "cpu"):
         return False, ""
-    obstacle = _gpu_obstacle(device) if device.type == "cuda" else _cpu_obstacle(workload)
+    obstacle = _gpu_obstacle(device) if device.type == "cuda" else _cpu_obstacle()
     seconds = _eager_seconds(device, dtype, workload)
     if seconds is not None and seconds < _COMPILE_PAYS_AFTER_SECONDS:
         obstacle = "the run is short"
@@ -165,9 +162,7 @@ def _gpu_obstacle(device: torch.device) -> str:
     return ""
 
 
-def _cpu_obstacle(workload: Workload) -> str:
-    if workload.dropout is None or workload.dropout > 0:
-        return "dropout is faster without"
+def _cpu_obstacle() -> str:
     named = os.environ.get("CXX")
     if not any(shutil.which(name) for name in ([named] if named else _CPP_COMPILERS)):
         return "there is no C++ compiler"
@@ -176,13 +171,13 @@ def _cpu_obstacle(workload: Workload) -> str:
 
 def _eager_seconds(device: torch.device, dtype: DType, workload: Workload) -> float | None:
     """Return about how long the run takes without a compiler, None where nothing tells."""
-    if workload.seconds is not None:
-        return workload.seconds
-    on_gpu = device.type == "cuda"
-    peak = peak_flops(device, torch.bfloat16 if on_gpu else getattr(torch, dtype))
-    if workload.total_flops is None or peak is None:
-        return None
-    return workload.total_flops / (peak * _EAGER_UTILISATION)
+    ends = [] if workload.seconds is None else [workload.seconds]
+    if workload.total_flops is not None:
+        on_gpu = device.type == "cuda"
+        peak = peak_flops(device, torch.bfloat16 if on_gpu else getattr(torch, dtype))
+        if peak is not None:
+            ends.append(workload.total_flops / (peak * _EAGER_UTILISATION))
+    return min(ends, default=None)
 
 
 def device_name(device: torch.device) -> str:

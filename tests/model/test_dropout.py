@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from gptkit.model.dropout import Dropout
 
@@ -41,3 +42,29 @@ def test_neighbours_are_dropped_independently() -> None:
     kept = (Dropout(0.5)(torch.ones(200_000)) != 0).float().view(-1, 4)
 
     torch.testing.assert_close(torch.corrcoef(kept.T), torch.eye(4), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_a_compiled_step_draws_a_mask_for_each_place_and_goes_back_through_it(checkpointed):
+    dropout = Dropout(0.5)
+
+    def twice(x):
+        return torch.stack((dropout(x), dropout(x * 1.0)))
+
+    def run(x):
+        return checkpoint(twice, x, use_reentrant=False) if checkpointed else twice(x)
+
+    compiled = torch.compile(run, backend="aot_eager_decomp_partition", fullgraph=True)
+    x = torch.ones(1000, requires_grad=True)
+    torch.manual_seed(1)
+
+    first = compiled(x)
+    first.sum().backward()
+    second = compiled(x)
+    torch.manual_seed(1)
+    again = compiled(x)
+
+    assert first.unique().tolist() == [0, 2]
+    assert torch.equal(x.grad, first.detach().sum(0))
+    assert not torch.equal(first[0], first[1]) and not torch.equal(first, second)
+    assert torch.equal(first, again)

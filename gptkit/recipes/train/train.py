@@ -128,7 +128,6 @@ def workload(config: RunConfig) -> Workload:
         tokens = training.max_steps * training.batch_size * model.context_length
     return Workload(
         n_embd=model.n_embd,
-        dropout=None if "model.dropout" in left_open else model.dropout,
         total_flops=None if tokens is None else float(per_token * tokens),
         seconds=training.time_budget,
     )
