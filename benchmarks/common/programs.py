@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from common.nanogpt import model_code
 from common.shapes import Shape
 
 DType = Literal["float32", "bfloat16", "auto"]
@@ -160,14 +161,12 @@ def _nanogpt(program: Program, shape: Shape, device: str, checkout: Path) -> Ste
 
     import torch
 
-    sys.path.insert(0, str(checkout))
-    from model import GPT, GPTConfig
-
+    code = model_code(checkout)
     if device == "cuda":  # as train.py sets it
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
-    model = GPT(
-        GPTConfig(
+    model = code.GPT(
+        code.GPTConfig(
             block_size=shape.context_length,
             vocab_size=shape.vocab_size,
             n_layer=shape.n_layer,

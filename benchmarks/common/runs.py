@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import re
 import shutil
 import statistics
@@ -22,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import gptkit
+from common.nanogpt import model_code
 from common.turns import child_environment
 from gptkit.data.batches import IGNORE_INDEX, EvaluationWindows
 from gptkit.data.shards import InMemoryTokens
@@ -83,11 +83,7 @@ class NanoGPT:
 
     def loss(self, text: str, context_length: int) -> float:
         """Return the loss of what it saved on the full validation split of `text`."""
-        spec = importlib.util.spec_from_file_location("nanogpt_model", self.folder / "model.py")
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["nanogpt_model"] = module
-        spec.loader.exec_module(module)
+        module = model_code(self.folder)
         state = torch.load(self._checkpoint, map_location="cpu")
         with contextlib.redirect_stdout(sys.stderr):  # it says how large it is
             model = module.GPT(module.GPTConfig(**state["model_args"]))
