@@ -24,7 +24,7 @@ _TRAINING: dict[str, Any] = {
     "sample_tokens": 0,
 }
 _MODEL: dict[str, Any] = {
-    "n_layer": 2,
+    "n_layer": 1,
     "n_head": 2,
     "n_embd": 32,
     "context_length": 32,

@@ -233,11 +233,12 @@ def test_prompts_of_any_lengths_together_give_what_each_gives_alone(
     settings: dict[str, Any], dtype: torch.dtype
 ) -> None:
     model = tiny_model(**settings).to(dtype)
-    prompts = [[i % 11 for i in range(length)] for length in (1, 30, 4, 12, 4, 7, 2, 11, 13)]
+    prompts = [[i % 11 for i in range(length)] for length in (1, 30, 4, 12, 4, 11, 13)]
+    sampling = SamplingConfig(temperature=1.5, max_new_tokens=CONTEXT_LENGTH + 2)
 
-    together = grown(model, prompts, WILD)
+    together = grown(model, prompts, sampling)
 
-    assert together == [grown(model, [prompt], WILD)[0] for prompt in prompts]
+    assert together == [grown(model, [prompt], sampling)[0] for prompt in prompts]
 
 
 @pytest.mark.usefixtures("way")
@@ -247,11 +248,11 @@ def test_a_sample_is_the_same_among_one_to_sixteen(
     settings: dict[str, Any], dtype: torch.dtype
 ) -> None:
     model = tiny_model(**settings).to(dtype)
-    sampling = SamplingConfig(temperature=1.5, max_new_tokens=14)
+    sampling = SamplingConfig(temperature=1.5, max_new_tokens=CONTEXT_LENGTH - 2)
 
     all_samples = rows(model, PROMPT, sampling, num_samples=16)
 
-    for count in (1, 2, 3, 5, 8, 15):
+    for count in (1, 3, 8, 15):
         assert rows(model, PROMPT, sampling, num_samples=count) == all_samples[:count]
 
 
