@@ -82,8 +82,8 @@ RECIPE: dict[str, Settings] = {
     "16 sequences, 90 steps": {"training.batch_size": 16, "training.max_steps": 90},
     "32 sequences, 45 steps": {"training.batch_size": 32, "training.max_steps": 45},
 }
+GROUPS = {"depth": MODEL, "recipe": RECIPE}
 _BASE = "as it is"
-_TIMED_STEPS = 40
 _WARM_STEPS = 5
 
 
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--config", default="speedrun_char_cpu")
     parser.add_argument("--set", action="append", default=[], help="on top of the config, for all")
-    parser.add_argument("--only", choices=("all", "depth"), default="all")
+    parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--results", type=Path, default=Path("runs/ablation.jsonl"))
@@ -104,7 +104,9 @@ def main() -> None:
         torch.device("cpu"), RuntimeConfig(device="cpu", dtype=options.dtype, compile=False)
     )
     bench = Bench(options.config, options.text, options.set, runtime, Results(options.results))
-    changes = {_BASE: {}, **MODEL, **({} if options.only == "depth" else RECIPE)}
+    changes: dict[str, Settings] = {_BASE: {}}
+    for group in options.only:
+        changes |= GROUPS[group]
     rows = [bench.row(name, change, options.seeds) for name, change in changes.items()]
     table = "\n".join(
         [
@@ -184,10 +186,10 @@ class Bench:
         key = self._key("cost", config, base)
         if self.results.get(key) is None:
             trials = [self._trial(c, seed=1) for c in (config, base)]
-            seconds = [
-                [trial.step() for trial in trials] for _ in range(_WARM_STEPS + _TIMED_STEPS)
-            ]
-            self.results.note(key, statistics.median(a / b for a, b in seconds[_WARM_STEPS:]))
+            steps = min(c.training.max_steps or 0 for c in (config, base))
+            seconds = [[trial.step() for trial in trials] for _ in range(steps)]
+            one, other = (sum(column) for column in zip(*seconds[_WARM_STEPS:], strict=True))
+            self.results.note(key, one / other)
         return float(self.results.get(key))
 
     def _trial(self, config: RunConfig, seed: int) -> Trial:
