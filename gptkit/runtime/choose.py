@@ -25,7 +25,7 @@ _CPU_BFLOAT16_WIDTH = 128
 _MULTIPLIED, _EMULATED = 1.25, 0.5
 _TRIAL_SIZES = (256, 384, 512)
 
-# Compiling takes about a minute on a GPU, 10 to 50 seconds on a CPU, and saves a fifth to a half of the time after it.
+# Compiling takes about a minute on a GPU, 10 to 50 seconds on a CPU, and saves up to half of the time after it.
 _COMPILE_PAYS_AFTER_SECONDS = 180.0
 _CPP_COMPILERS = ("g++", "clang++", "cl")
 _EAGER_UTILISATION = 0.2
