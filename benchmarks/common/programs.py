@@ -135,7 +135,7 @@ def _gptkit(program: Program, shape: Shape, device: str) -> Step:
         torch.set_float32_matmul_precision("high")
     asked = RuntimeConfig(device=device, dtype=program.dtype, compile=program.compiled)
     # What `auto` means in a run that is long enough for a compiler.
-    hour = Workload(config.n_embd, shape.dropout, seconds=3600.0)
+    hour = Workload(n_embd=config.n_embd, seconds=3600.0)
     settings, _ = choose(asked, place, hour)
     runtime = Runtime(place, settings)
     model = GPT(config, shape.vocab_size)

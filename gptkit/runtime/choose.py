@@ -31,7 +31,7 @@ _CPP_COMPILERS = ("g++", "clang++", "cl")
 _EAGER_UTILISATION = 0.2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Workload:
     """What a training run asks of the machine, as far as the choices depend on it."""
 
