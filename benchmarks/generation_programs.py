@@ -12,7 +12,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import torch
-from common.nanogpt import model_code
+from common.nanogpt import new_model
 from torch import Tensor, nn
 
 from gptkit.generation.config import SamplingConfig
@@ -150,16 +150,7 @@ def transformers_gpt2(shape: Shape, dtype: str, device: torch.device) -> Program
 
 def nanogpt_generate(shape: Shape, checkout: Path, device: torch.device) -> Program:
     """Return nanoGPT's generate, which reads the whole text again for each token."""
-    module = model_code(checkout)
-    config = module.GPTConfig(
-        block_size=shape.context_length,
-        vocab_size=shape.vocab_size,
-        n_layer=shape.n_layer,
-        n_head=shape.n_head,
-        n_embd=shape.n_embd,
-        dropout=0.0,
-    )
-    model: nn.Module = module.GPT(config).eval().to(device)
+    model: nn.Module = new_model(checkout, shape, dropout=0.0).eval().to(device)
 
     def run(batch: int, prompt: int, new: int) -> Timing:
         tokens = torch.tensor([random_prompt(shape, prompt, row) for row in range(batch)])

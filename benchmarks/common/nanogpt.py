@@ -1,4 +1,4 @@
-"""The model code of a checkout of nanoGPT."""
+"""The models of a checkout of nanoGPT."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any, Protocol
+
+
+class Sizes(Protocol):
+    """What a shape of any benchmark says of its model."""
+
+    n_layer: int
+    n_head: int
+    n_embd: int
+    context_length: int
+    vocab_size: int
 
 
 def model_code(checkout: Path) -> ModuleType:
@@ -16,3 +27,17 @@ def model_code(checkout: Path) -> ModuleType:
     sys.modules["nanogpt_model"] = module  # its dataclass looks itself up
     spec.loader.exec_module(module)
     return module
+
+
+def new_model(checkout: Path, shape: Sizes, **settings: Any) -> Any:
+    """Return a model with new weights; settings: further fields of its GPTConfig."""
+    code = model_code(checkout)
+    config = code.GPTConfig(
+        block_size=shape.context_length,
+        vocab_size=shape.vocab_size,
+        n_layer=shape.n_layer,
+        n_head=shape.n_head,
+        n_embd=shape.n_embd,
+        **settings,
+    )
+    return code.GPT(config)

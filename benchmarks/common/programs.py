@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from common.nanogpt import model_code
+from common.nanogpt import new_model
 from common.shapes import Shape
 
 DType = Literal["float32", "bfloat16", "auto"]
@@ -161,21 +161,10 @@ def _nanogpt(program: Program, shape: Shape, device: str, checkout: Path) -> Ste
 
     import torch
 
-    code = model_code(checkout)
     if device == "cuda":  # as train.py sets it
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
-    model = code.GPT(
-        code.GPTConfig(
-            block_size=shape.context_length,
-            vocab_size=shape.vocab_size,
-            n_layer=shape.n_layer,
-            n_head=shape.n_head,
-            n_embd=shape.n_embd,
-            dropout=shape.dropout,
-            bias=False,
-        )
-    ).to(device)
+    model = new_model(checkout, shape, dropout=shape.dropout, bias=False).to(device)
     optimizer = model.configure_optimizers(_DECAY, _PEAK_RATE, _BETAS, device)
     if program.compiled:
         model = torch.compile(model)
