@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "gptkit"
-GROUND = {"atomic", "errors", "section"}
+GROUND = {"atomic", "errors", "native", "section"}
 MAY_IMPORT = {
     "cli": {"recipes", "runtime"},
     "recipes": {
@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "pages": set(),
     "section": set(),
     "atomic": set(),
+    "native": set(),
     "errors": set(),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

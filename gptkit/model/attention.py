@@ -12,8 +12,9 @@ from gptkit.model.attend import attend
 from gptkit.model.cache import KVCache, LayerCache
 from gptkit.model.config import ModelConfig, MultiHeadConfig
 from gptkit.model.dropout import Dropout
-from gptkit.model.norm import RMSNorm, norm_heads
-from gptkit.model.positions import Rotation, rotate
+from gptkit.model.heads import HeadNorms, split_heads
+from gptkit.model.norm import RMSNorm
+from gptkit.model.positions import Rotation
 
 
 class Attention(Protocol):
@@ -72,19 +73,9 @@ class CausalSelfAttention(nn.Module):
         same_document: Tensor | None = None,
     ) -> Tensor:
         """x: (B, T, C) -> (B, T, C)."""
-        heads = self.qkv_proj(x).unflatten(-1, (-1, self.head_dim))  # (B, T, H + 2G, D)
-        # Queries and keys go through norm and rotation together: fewer, larger operations.
-        qk, v = heads.split((self.n_head + self.n_kv_head, self.n_kv_head), dim=2)
-        if isinstance(self.q_norm, RMSNorm) and isinstance(self.k_norm, RMSNorm):
-            weights = (
-                self.q_norm.weight.expand(self.n_head, -1),
-                self.k_norm.weight.expand(self.n_kv_head, -1),
-            )
-            qk = norm_heads(qk, torch.cat(weights), self.q_norm.eps)
-        if rotation is not None:
-            qk = rotate(qk, rotation)
-        q, k = qk.split((self.n_head, self.n_kv_head), dim=2)
-        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H or G, T, D)
+        q, k, v = split_heads(
+            self.qkv_proj(x), self.n_head, self.n_kv_head, self._head_norms(), rotation
+        )
         if cache is not None:
             k, v = cache.append(k, v)  # (B, G, S, D)
         y = attend(
@@ -92,6 +83,12 @@ class CausalSelfAttention(nn.Module):
         )  # (B, H, T, D)
         out: Tensor = self.out_proj(y.transpose(1, 2).flatten(2))
         return out
+
+    def _head_norms(self) -> HeadNorms | None:
+        q_norm, k_norm = self.q_norm, self.k_norm
+        if not isinstance(q_norm, RMSNorm) or not isinstance(k_norm, RMSNorm):
+            return None
+        return HeadNorms(q_norm.weight, k_norm.weight, q_norm.eps)
 
     def new_cache(
         self, batch_size: int, max_length: int, *, dtype: torch.dtype, device: torch.device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from gptkit.model.config import ModelConfig, SwiGLUConfig
+from gptkit.model.native.parts import KINDS, parts_for
 
 
 def squared_relu(x: Tensor) -> Tensor:
@@ -143,4 +145,34 @@ class SwiGLU(nn.Module):
 
 
 def _gate(gate: Tensor, x: Tensor) -> Tensor:
-    return F.silu(gate) * x
+    parts = parts_for(gate)
+    if parts is None:
+        return F.silu(gate) * x
+    gated: Tensor = _CompiledGate.apply(parts, gate, x)  # type: ignore[no-untyped-call]
+    return gated
+
+
+class _CompiledGate(torch.autograd.Function):
+    """One pass forward, one backward."""
+
+    @staticmethod
+    def forward(ctx: Any, parts: ctypes.CDLL, gate: Tensor, x: Tensor) -> Tensor:
+        gate, x = gate.contiguous(), x.contiguous()
+        y = torch.empty_like(x)
+        pointers = (gate.data_ptr(), x.data_ptr(), y.data_ptr())
+        parts.gptkit_gate(KINDS[x.dtype], *pointers, x.numel())
+        ctx.parts = parts
+        ctx.save_for_backward(gate, x)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor]:
+        gate, x = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        gate_gradient, x_gradient = torch.empty_like(gate), torch.empty_like(x)
+        ctx.parts.gptkit_gate_back(
+            *(KINDS[x.dtype], gradient.data_ptr(), gate.data_ptr(), x.data_ptr()),
+            *(gate_gradient.data_ptr(), x_gradient.data_ptr(), x.numel()),
+        )
+        return None, gate_gradient, x_gradient

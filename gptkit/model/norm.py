@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from gptkit.model.config import ModelConfig
+from gptkit.model.native.parts import KINDS, parts_for
 
 
 def build_norm(config: ModelConfig) -> nn.Module:
@@ -22,7 +24,8 @@ def build_norm(config: ModelConfig) -> nn.Module:
 class RMSNorm(nn.Module):
     """Divide a vector by its root mean square, then scale each channel by a learned weight.
 
-    Half-precision input is measured in float32 and comes out in its own dtype.
+    Half-precision input is measured in float32 and comes out in its own dtype. Under autocast, where the
+    matrix product that follows reads half precision, it may come out so at once.
 
     Reference: Root Mean Square Layer Normalization, arXiv:1910.07467, equation 4.
     """
@@ -37,6 +40,10 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (..., width) -> (..., width)."""
+        parts = parts_for(x)
+        if parts is not None:
+            normed: Tensor = _CompiledRMSNorm.apply(parts, x, self.weight, self.eps)  # type: ignore[no-untyped-call]
+            return normed
         if x.is_cpu and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             normalised: Tensor = _RMSNormOnCPU.apply(x, self.weight, self.eps)  # type: ignore[no-untyped-call]
             return normalised
@@ -54,6 +61,38 @@ def norm_heads(x: Tensor, weight: Tensor, eps: float) -> Tensor:
         normalised: Tensor = _NormHeadsOnCPU.apply(x, weight, eps)  # type: ignore[no-untyped-call]
         return normalised
     return F.rms_norm(x, weight.shape[-1:], None, eps).to(x.dtype) * weight
+
+
+class _CompiledRMSNorm(torch.autograd.Function):
+    """One pass forward, one backward."""
+
+    @staticmethod
+    def forward(ctx: Any, parts: ctypes.CDLL, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        x, precise = x.contiguous(), weight.float()
+        num, width = x.numel() // len(weight), len(weight)
+        read = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        y = torch.empty_like(x, dtype=read if read in KINDS else x.dtype)
+        inverse_rms = torch.empty(num)
+        parts.gptkit_norm(
+            *(KINDS[x.dtype], KINDS[y.dtype], x.data_ptr(), precise.data_ptr()),
+            *(y.data_ptr(), inverse_rms.data_ptr(), num, width, eps),
+        )
+        ctx.parts, ctx.weight_dtype = parts, weight.dtype
+        ctx.save_for_backward(x, precise, inverse_rms)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, None]:
+        x, weight, inverse_rms = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        x_gradient, weight_gradient = torch.empty_like(x), torch.empty_like(weight)
+        ctx.parts.gptkit_norm_back(
+            *(KINDS[x.dtype], KINDS[gradient.dtype], gradient.data_ptr(), x.data_ptr()),
+            *(weight.data_ptr(), inverse_rms.data_ptr()),
+            *(x_gradient.data_ptr(), weight_gradient.data_ptr(), len(inverse_rms), len(weight)),
+        )
+        return None, x_gradient, weight_gradient.to(ctx.weight_dtype), None
 
 
 def _inverse_rms(x: Tensor, eps: float) -> Tensor:

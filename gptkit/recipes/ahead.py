@@ -1,12 +1,20 @@
-"""What has to be done before torch is imported, or can go on meanwhile, where text will be written."""
+"""What has to be done before torch is imported, or can go on meanwhile."""
 
 from __future__ import annotations
 
-from gptkit.generation.native.build import start_building
+from gptkit.generation.native import STEP
+from gptkit.model.native import PARTS
+from gptkit.native.build import start_building
 from gptkit.runtime.process import use_large_pages
 
 
+def get_ready_to_train() -> None:
+    """Compile what this machine has not yet compiled: what the first step takes, then what samples take."""
+    start_building(PARTS, STEP)
+
+
 def get_ready_to_write() -> None:
-    """Ask for large pages, and compile the decode step if this machine has not yet done so."""
+    """Ask for large pages, and compile what this machine has not yet compiled."""
     use_large_pages()
-    start_building()
+    start_building(STEP)
+    start_building(PARTS)

@@ -62,7 +62,8 @@ def test_the_machine_is_measured_and_nothing_stays(folder, gptkit, quick_ceiling
     assert facts["read_gb_per_second"] > 0
     assert facts["attention"]["gflops"] > 0
     assert facts["auto"]["small"]["dtype"] == "float32"
-    assert facts["compiled_decode_step"] is True or isinstance(facts["compiled_decode_step"], str)
+    for key in ("compiled_parts", "compiled_decode_step"):
+        assert facts[key] is True or isinstance(facts[key], str)
     assert facts["folders"]["runs"]["locks"] is True
     assert facts["versions"]["torch"] == torch.__version__
     assert list(folder.iterdir()) == []

@@ -1,7 +1,5 @@
 """The compiled decode step: what torch's operations give, or none and a reason."""
 
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +8,11 @@ from torch import Tensor
 
 from gptkit.generation.decoder import build_decoder
 from gptkit.generation.int8 import Int8Weights, quantise_model
-from gptkit.generation.native import build
-from gptkit.generation.native.build import library
+from gptkit.generation.native import STEP
 from gptkit.generation.native.model import native_step
 from gptkit.model import GPT
 from gptkit.model.positions import RotaryPositions
+from gptkit.native.build import library
 from tests.model.variants import VARIANTS, tiny_config, tiny_model
 
 TEXTS = [[1], [2, 7, 1, 8, 2, 8], [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]]
@@ -28,7 +26,7 @@ every_size = pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 every_kind = pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8"])
 
 needs_a_compiler = pytest.mark.skipif(
-    isinstance(library(), str), reason=f"no compiled step here: {library()}"
+    isinstance(library(STEP), str), reason=f"no compiled step here: {library(STEP)}"
 )
 
 
@@ -43,7 +41,7 @@ def logits_of(model: GPT, int8: Int8Weights | None = None) -> Tensor:
 
 def by_torch(model: GPT, monkeypatch: pytest.MonkeyPatch) -> Tensor:
     with monkeypatch.context() as patch:
-        patch.setattr("gptkit.generation.native.model.library", lambda: "switched off")
+        patch.setattr("gptkit.generation.native.model.library", lambda source: "switched off")
         return logits_of(model)
 
 
@@ -130,86 +128,8 @@ def test_positions_of_a_plugin_are_left_to_torch() -> None:
     assert native_step(model, {}) is None
 
 
-def fresh(monkeypatch: pytest.MonkeyPatch, cache: Path, path: str | None = None) -> None:
-    """Let `build` forget what it knows, and look elsewhere."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    if path is not None:
-        monkeypatch.setenv("PATH", path)
-    monkeypatch.setattr(build, "_built_once", build._built_once.__wrapped__)
-
-
-def test_without_a_compiler_there_is_a_reason_and_text_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fresh(monkeypatch, tmp_path, path="")
-    monkeypatch.setattr("gptkit.generation.native.model.library", library.__wrapped__)
+def test_without_a_compiler_there_is_text_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gptkit.generation.native.model.library", lambda source: "no compiler")
 
     assert native_step(tiny_model(), {}) is None
     assert logits_of(tiny_model()).isfinite().all()
-    assert library.__wrapped__() in (
-        "there is no C++ compiler",
-        "made for Linux and macOS on x86-64",
-    )
-
-
-@pytest.mark.skipif(os.name == "nt", reason="a script is no program there")
-def test_what_a_failing_compiler_says_is_the_reason_and_nothing_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    compiler = tmp_path / "bin" / "c++"
-    compiler.parent.mkdir()
-    compiler.write_text("#!/bin/sh\necho no room >&2\nexit 1\n", encoding="utf-8")
-    compiler.chmod(0o755)
-    fresh(monkeypatch, tmp_path / "cache", path=str(compiler.parent))
-
-    assert library.__wrapped__() == f"{compiler} failed: no room"
-    assert list((tmp_path / "cache").rglob("*.so")) == []
-
-
-@needs_a_compiler
-def test_what_an_ended_process_left_half_built_is_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old, new = tmp_path / "gptkit" / "building-old", tmp_path / "gptkit" / "building-new"
-    for folder in (old, new):
-        folder.mkdir(parents=True)
-        (folder / "step.o").touch()
-    os.utime(old, (0, 0))
-    fresh(monkeypatch, tmp_path)
-    monkeypatch.setattr(build, "_run", lambda command: Path(command[-1]).touch())
-
-    build._built_once()
-
-    assert not old.exists()
-    assert new.exists()
-
-
-def test_a_folder_that_cannot_be_made_is_a_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").touch()
-    fresh(monkeypatch, tmp_path / "file")
-
-    assert isinstance(library.__wrapped__(), str)
-
-
-def test_the_switch_is_a_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    fresh(monkeypatch, tmp_path)
-    monkeypatch.setenv("GPTKIT_NATIVE", "0")
-
-    assert library.__wrapped__() == "GPTKIT_NATIVE=0"
-
-
-@needs_a_compiler
-def test_another_compiler_or_processor_has_a_library_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    compiler = tmp_path / "c++"
-    compiler.write_text("one", encoding="utf-8")
-    keys = {build._key(str(compiler))}
-    compiler.write_text("another", encoding="utf-8")
-    keys.add(build._key(str(compiler)))
-    monkeypatch.setattr(build, "_processor", lambda: "another")
-    keys.add(build._key(str(compiler)))
-
-    assert len(keys) == 3

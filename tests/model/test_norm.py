@@ -4,6 +4,8 @@ from torch.nn import functional as F
 
 from gptkit.model.norm import RMSNorm, norm_heads
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 def test_a_vector_is_divided_by_its_root_mean_square() -> None:
     norm = RMSNorm(2, eps=1e-12)

@@ -6,13 +6,14 @@ import ctypes
 import functools
 from collections.abc import Callable
 
-from gptkit.generation.native.build import library
+from gptkit.generation.native import STEP
+from gptkit.native.build import library
 
 
 @functools.cache
 def native_draw() -> Callable[..., int] | None:
     """Return draw.h's `gptkit_draw`, or None where nothing is compiled."""
-    found = library()
+    found = library(STEP)
     if isinstance(found, str):
         return None
     draw: Callable[..., int] = found.gptkit_draw

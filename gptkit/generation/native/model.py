@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gptkit.generation.int8 import Int8Weights
-from gptkit.generation.native.build import library
+from gptkit.generation.native import STEP
 from gptkit.model.attention import CausalSelfAttention
 from gptkit.model.gpt import GPT, Block
 from gptkit.model.mlp import ACTIVATIONS, MLP, SwiGLU
@@ -22,6 +22,7 @@ from gptkit.model.positions import (
     RotaryPositions,
     SinusoidalPositions,
 )
+from gptkit.native.build import library
 
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 _ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "relu2")
@@ -105,7 +106,7 @@ def native_step(model: GPT, int8: Int8Weights) -> NativeStep | None:
         return None
     if type(model.positions) not in _POSITIONS:
         return None
-    found = library()
+    found = library(STEP)
     return None if isinstance(found, str) else NativeStep(found, model, int8)
 
 

@@ -20,7 +20,9 @@ from gptkit import __version__
 from gptkit.atomic import write_text
 from gptkit.data.folders import data_folder
 from gptkit.errors import ConfigError, RunInUseError
-from gptkit.generation.native.build import library
+from gptkit.generation.native import STEP
+from gptkit.model.native import PARTS
+from gptkit.native.build import Source, library
 from gptkit.recipes.journal import say
 from gptkit.runs import hold_run, runs_folder
 from gptkit.runtime import ceilings
@@ -73,6 +75,7 @@ def examine(config: RuntimeConfig) -> dict[str, Any]:
     attention       gflops, forward and backward, causal; dtype; batch, heads, length, head_dim
     auto            for a small and a large run: n_embd, seconds, then dtype, compile and reasons
     compiled_decode_step  true, or why there is none: writing is slower without
+    compiled_parts        the same of the parts of a model that torch does not fuse: training is
     folders         runs and data: path, free_gb, and locks and flush_ms, null if not writable
     versions        gptkit, python, torch, os
 
@@ -99,7 +102,8 @@ def examine(config: RuntimeConfig) -> dict[str, Any]:
                 "head_dim": shape.head_dim,
             },
             "auto": {name: _choice(device, run) for name, run in _EXAMPLES.items()},
-            "compiled_decode_step": library() if isinstance(library(), str) else True,
+            "compiled_decode_step": _compiled(STEP),
+            "compiled_parts": _compiled(PARTS),
             "folders": {"runs": _folder(runs_folder()), "data": _folder(data_folder())},
             "versions": {
                 "gptkit": __version__,
@@ -108,6 +112,11 @@ def examine(config: RuntimeConfig) -> dict[str, Any]:
                 "os": platform.platform(),
             },
         }
+
+
+def _compiled(source: Source) -> str | bool:
+    found = library(source)
+    return found if isinstance(found, str) else True
 
 
 def _choice(device: torch.device, workload: Workload) -> dict[str, Any]:
@@ -178,12 +187,16 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[Line]:
             f"n_embd {choice['n_embd']}, {choice['seconds'] / 60:.0f} min: "
             + ("; ".join(choice["reasons"]) or "as it is"),
         )
-    step = facts["compiled_decode_step"]
-    yield (
-        "decode step",
-        "compiled" if step is True else "not compiled",
-        "writes each token of text on a CPU in one call" if step is True else f"on a CPU: {step}",
-    )
+    for name, key, gain in (
+        ("parts of models", "compiled_parts", "norms, heads and gates on a CPU: one pass each"),
+        ("decode step", "compiled_decode_step", "writes each token of text on a CPU in one call"),
+    ):
+        compiled = facts[key]
+        yield (
+            name,
+            "compiled" if compiled is True else "not compiled",
+            gain if compiled is True else f"on a CPU: {compiled}",
+        )
     for name, folder in facts["folders"].items():
         yield (
             f"disk, {name}",

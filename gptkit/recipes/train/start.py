@@ -13,7 +13,7 @@ from gptkit.config.overrides import parse_override
 from gptkit.data.prepare import check_text
 from gptkit.dial import open_keys
 from gptkit.errors import ConfigError
-from gptkit.generation.native.build import start_building
+from gptkit.recipes.ahead import get_ready_to_train
 from gptkit.recipes.journal import say
 from gptkit.recipes.train.check import check, min_train_tokens
 from gptkit.recipes.train.inherit import load_whole_config
@@ -64,7 +64,7 @@ def start(
     if devices > 1 and not is_launched():
         raise SystemExit(launch(devices, sys.argv[1:]))
     if not is_launched():
-        start_building()  # for the samples, while torch is imported
+        get_ready_to_train()
     from gptkit.recipes.train.train import train
 
     again = name if not overrides and run_dir is None else None

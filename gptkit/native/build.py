@@ -1,6 +1,6 @@
 """From C++ to a loaded library: compiled once a machine, kept under a name that says all it depends on.
 
-~/.cache/gptkit/step-KEY.so      KEY: sources, flags, compiler and processor
+~/.cache/gptkit/NAME-KEY.so      KEY: sources, flags, compiler and processor
 """
 
 from __future__ import annotations
@@ -15,52 +15,65 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, Thread
 
 SWITCH = "GPTKIT_NATIVE"
-_SOURCES = ("lanes.h", "work.h", "products.h", "draw.h", "step.cpp")
+_SHARED = Path(__file__).parent
+"""Where the headers are that more than one source includes."""
 _COMPILERS = ("c++", "g++", "clang++")
-# Where a compiler may fuse a product with a sum, it does so in one place and not in another: rows would differ.
 _FLAGS = (
-    *("-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno"),
+    *("-std=c++17", "-O3", "-march=native", "-fno-math-errno"),
     *("-fopenmp", "-fPIC", "-w"),
 )
 _SECONDS = 120.0
 _BUILDING = "building-"
-_lock = Lock()
+_locks: defaultdict[Source, Lock] = defaultdict(Lock)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A C++ file, and what its compiler has to be told besides."""
+
+    path: Path
+    flags: tuple[str, ...] = ()
 
 
 class _Unavailable(Exception):
-    """Why there is no compiled step here, in a few words."""
+    """Why nothing is compiled here, in a few words."""
 
 
-def start_building() -> None:
-    """Compile in the background if that is still to be done: it takes as long as importing torch."""
-    Thread(target=_built, daemon=True).start()
+def start_building(*sources: Source) -> None:
+    """Compile them in the background, in this order, if that is still to be done.
+
+    It goes on beside the import of torch, which takes as long.
+    """
+    Thread(target=lambda: [_built(source) for source in sources], daemon=True).start()
 
 
 @functools.cache
-def library() -> ctypes.CDLL | str:
-    """Return the compiled step, or why there is none.
+def library(source: Source) -> ctypes.CDLL | str:
+    """Return what `source` compiles to, or why there is nothing.
 
     Needs torch to be imported: the threads are those of its OpenMP, whose symbols are found in the process.
     """
-    built = _built()
+    built = _built(source)
     try:
         return built if isinstance(built, str) else ctypes.CDLL(str(built))
     except OSError as error:
         return str(error)
 
 
-def _built() -> Path | str:
+def _built(source: Source) -> Path | str:
     """Return the library's file, or why there is none."""
-    with _lock:
-        return _built_once()
+    with _locks[source]:
+        return _built_once(source)
 
 
 @functools.cache
-def _built_once() -> Path | str:
+def _built_once(source: Source) -> Path | str:
     if os.environ.get(SWITCH) == "0":
         return f"{SWITCH}=0"
     if sys.platform == "win32" or platform.machine().lower() not in ("x86_64", "amd64"):
@@ -69,24 +82,24 @@ def _built_once() -> Path | str:
     if compiler is None:
         return "there is no C++ compiler"
     try:
-        file = _cache_folder() / f"step-{_key(compiler)}.so"
+        file = _cache_folder() / f"{source.path.stem}-{_key(compiler, source)}.so"
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _compile(compiler, file)
+            _compile(compiler, source, file)
     except (_Unavailable, OSError, RuntimeError) as error:  # RuntimeError: there is no home
         return str(error)
     return file
 
 
-def _compile(compiler: str, file: Path) -> None:
+def _compile(compiler: str, source: Source, file: Path) -> None:
     """Raises: _Unavailable, where the compiler fails."""
     for left in file.parent.glob(f"{_BUILDING}*"):  # by a process that ended before its compiler
         if time.time() - left.stat().st_mtime > 2 * _SECONDS:
             shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=_BUILDING) as folder:
-        made, objects = Path(folder, file.name), Path(folder, "step.o")
-        source = Path(__file__).with_name("step.cpp")
-        _run([compiler, *_FLAGS, "-c", str(source), "-o", str(objects)])
+        made, objects = Path(folder, file.name), Path(folder, "object.o")
+        flags = (*_FLAGS, *source.flags, f"-I{_SHARED}")
+        _run([compiler, *flags, "-c", str(source.path), "-o", str(objects)])
         # Linked without OpenMP: torch has brought its own, and two of them would fight for the cores.
         _run([compiler, "-shared", str(objects), "-o", str(made)])
         made.replace(file)
@@ -111,12 +124,19 @@ def _run(command: list[str]) -> None:
         raise _Unavailable(f"{command[0]} failed: {said}")
 
 
-def _key(compiler: str) -> str:
+def _key(compiler: str, source: Source) -> str:
     """Return a name for what comes out: it changes when any of what goes in does."""
     path = Path(compiler).resolve()
     state = path.stat()
-    parts = [" ".join(_FLAGS), str(path), str(state.st_size), str(state.st_mtime_ns), _processor()]
-    parts += [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in _SOURCES]
+    parts = [
+        " ".join((*_FLAGS, *source.flags)),
+        str(path),
+        str(state.st_size),
+        str(state.st_mtime_ns),
+        _processor(),
+    ]
+    headers = (*sorted(_SHARED.glob("*.h")), *sorted(source.path.parent.glob("*.h")))
+    parts += [file.read_text(encoding="utf-8") for file in (*headers, source.path)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
