@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,45 +10,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from gptkit.model.activations import ACTIVATIONS, silu_gate
 from gptkit.model.config import ModelConfig, SwiGLUConfig
-from gptkit.model.native.parts import KINDS, parts_for
-
-
-def squared_relu(x: Tensor) -> Tensor:
-    """Return relu(x) ** 2.
-
-    Reference: Primer, arXiv:2109.08668, section 3.
-    """
-    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        squared: Tensor = _SquaredReLU.apply(x)  # type: ignore[no-untyped-call]
-        return squared
-    return F.relu(x).square()
-
-
-class _SquaredReLU(torch.autograd.Function):
-    """The gradient is 2 relu(x); said so, both passes take 0.4 to 0.8 of autograd's time on a CPU."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        y = F.relu(x)
-        ctx.save_for_backward(y)
-        return y * y
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (y,) = ctx.saved_tensors
-        x_gradient: Tensor = (gradient * y).mul_(2)
-        return x_gradient
-
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,
-    "gelu_tanh": partial(F.gelu, approximate="tanh"),
-    "relu": F.relu,
-    "relu2": squared_relu,
-}
-
 
 # Elements from which an MLP's inner channels are not kept for the backward pass. There the work again costs
 # 2 (float32) to 4 % (bfloat16) of a step on a CPU, and saves a quarter of the activations.
@@ -138,41 +99,7 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, T, C) -> (B, T, C)."""
-        return bend_down(_gate, (self.gate_proj(x), self.up_proj(x)), self.down_proj)
+        return bend_down(silu_gate, (self.gate_proj(x), self.up_proj(x)), self.down_proj)
 
     def residual_projections(self) -> Iterable[nn.Linear]:
         return (self.down_proj,)
-
-
-def _gate(gate: Tensor, x: Tensor) -> Tensor:
-    parts = parts_for(gate)
-    if parts is None:
-        return F.silu(gate) * x
-    gated: Tensor = _CompiledGate.apply(parts, gate, x)  # type: ignore[no-untyped-call]
-    return gated
-
-
-class _CompiledGate(torch.autograd.Function):
-    """One pass forward, one backward."""
-
-    @staticmethod
-    def forward(ctx: Any, parts: ctypes.CDLL, gate: Tensor, x: Tensor) -> Tensor:
-        gate, x = gate.contiguous(), x.contiguous()
-        y = torch.empty_like(x)
-        pointers = (gate.data_ptr(), x.data_ptr(), y.data_ptr())
-        parts.gptkit_gate(KINDS[x.dtype], *pointers, x.numel())
-        ctx.parts = parts
-        ctx.save_for_backward(gate, x)
-        return y
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor]:
-        gate, x = ctx.saved_tensors
-        gradient = gradient.contiguous()
-        gate_gradient, x_gradient = torch.empty_like(gate), torch.empty_like(x)
-        ctx.parts.gptkit_gate_back(
-            *(KINDS[x.dtype], gradient.data_ptr(), gate.data_ptr(), x.data_ptr()),
-            *(gate_gradient.data_ptr(), x_gradient.data_ptr(), x.numel()),
-        )
-        return None, gate_gradient, x_gradient

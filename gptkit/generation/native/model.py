@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from gptkit.generation.int8 import Int8Weights
 from gptkit.generation.native import STEP
+from gptkit.model.activations import silu_gate
 from gptkit.model.attention import CausalSelfAttention
 from gptkit.model.gpt import GPT, Block
-from gptkit.model.mlp import ACTIVATIONS, MLP, SwiGLU
+from gptkit.model.mlp import MLP, SwiGLU
 from gptkit.model.norm import RMSNorm
 from gptkit.model.positions import (
     LearnedPositions,
@@ -25,7 +26,6 @@ from gptkit.model.positions import (
 from gptkit.native.build import library
 
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
-_ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "relu2")
 _POSITIONS = (NoPositions, RotaryPositions, LearnedPositions, SinusoidalPositions)
 _ROWS_OF_A_GROUP, _ALIGNMENT = 16, 16
 
@@ -161,7 +161,7 @@ class NativeStep:
             n_kv_head=part.n_kv_head,
             head_dim=part.head_dim,
             window=part.window or 0,
-            activation=0 if isinstance(mlp, SwiGLU) else _number_of(cast(MLP, mlp)),
+            activation=(silu_gate if isinstance(mlp, SwiGLU) else cast(MLP, mlp).activation).number,
             kind=_KINDS[torch.int8 if int8 else model.head_weight.dtype],
             threads=torch.get_num_threads(),
             embedding_kind=_KINDS[model.token_embedding.weight.dtype],
@@ -247,8 +247,3 @@ class NativeStep:
         values = values.detach().contiguous()
         self._kept.append(values)
         return values.data_ptr()
-
-
-def _number_of(mlp: MLP) -> int:
-    """Return the place of the activation in step.cpp's list, where the gate's comes first."""
-    return 1 + [ACTIVATIONS[name] for name in _ACTIVATIONS].index(mlp.activation)

@@ -5,6 +5,7 @@
 //
 // Shapes: R rows, C channels, H query heads, G key/value heads, D channels of a head, F MLP width, V vocabulary.
 
+#include "activations.h"
 #include "draw.h"
 #include "products.h"
 
@@ -40,27 +41,10 @@ namespace {
 // Tokens from the one whose key or value is read to the one whose is asked for.
 constexpr int64_t SEEN_AHEAD = 16;
 
-enum Activation { SILU_GATE, GELU, GELU_TANH, RELU, RELU2 };
-
-inline float bend(int activation, float x) {
-    switch (activation) {
-        case SILU_GATE: return x / (1.f + exponential(-x));
-        case GELU_TANH: return x / (1.f + exponential(-1.5957691216f * (x + 0.044715f * x * x * x)));
-        case GELU: {  // 1 - erf to 1.5e-7: Abramowitz and Stegun, 7.1.26
-            float a = std::fabs(x) * 0.7071067812f, t = 1.f / (1.f + 0.3275911f * a);
-            float p = (((1.061405429f * t - 1.453152027f) * t + 1.421413741f) * t - 0.284496736f) * t;
-            float tail = 0.5f * (p + 0.254829592f) * t * exponential(-a * a);
-            return x * (x < 0.f ? tail : 1.f - tail);
-        }
-        case RELU: return x > 0.f ? x : 0.f;
-        default: return x > 0.f ? x * x : 0.f;
-    }
-}
-
 // With the activation known, each loop becomes one of vectors.
 template <int A>
 void bend_part(float* h, const float* opened, Share mine) {
-    for (int64_t i = mine.from; i < mine.to; i++) h[i] = A == SILU_GATE ? bend(A, h[i]) * opened[i] : bend(A, h[i]);
+    for (int64_t i = mine.from; i < mine.to; i++) h[i] = bend<A>(h[i]).value * (A == SILU_GATE ? opened[i] : 1.f);
 }
 
 void (*const bend_row[])(float*, const float*, Share) = {

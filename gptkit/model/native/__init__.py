@@ -2,10 +2,10 @@
 
     norm       RMSNorm                                            gptkit/model/norm.py
     heads      from one product to queries, keys and values       gptkit/model/heads.py
-    gate       of SwiGLU                                          gptkit/model/mlp.py
+    bend       activations, SwiGLU's gate among them              gptkit/model/activations.py
 
-torch has no kernel for any of them and makes 3 to 20 operations of each: in a small model they take as long
-as the matrix products (benchmarks/model_parts.py). Where nothing is compiled, torch's operations do the same;
+torch has slow kernels for these or none, and then makes 3 to 20 operations of each: in a small model they take
+as long as the matrix products (benchmarks/model_parts.py). Where nothing is compiled, torch's operations do the same;
 `torch.compile` fuses them itself.
 """
 

@@ -6,7 +6,7 @@
 //
 // Shapes: N vectors of `width` channels; B batch, T positions, H query and G key/value heads of D channels.
 
-#include "numbers.h"
+#include "activations.h"
 #include <cmath>
 #include <omp.h>
 #include <vector>
@@ -90,22 +90,21 @@ void copy(const X* __restrict x, Y* __restrict y, int64_t width) {
     for (int64_t i = 0; i < width; i++) put(y + i, one(x + i));
 }
 
-template <class X>
-void gate(const X* opening, const X* x, X* y, int64_t count) {
+// A gate opens what lies at the same place of `opened`; the other activations have none.
+template <int A, class X>
+void bend_all(const X* x, const X* opened, X* y, int64_t count) {
     #pragma omp parallel for simd if (count > ALONE)
-    for (int64_t i = 0; i < count; i++) {
-        float a = one(opening + i);
-        put(y + i, a / (1.f + exponential(-a)) * one(x + i));
-    }
+    for (int64_t i = 0; i < count; i++) put(y + i, bend<A>(one(x + i)).value * (A == SILU_GATE ? one(opened + i) : 1.f));
 }
 
-template <class X>
-void gate_back(const X* dy, const X* opening, const X* x, X* dopening, X* dx, int64_t count) {
+template <int A, class X>
+void bend_back(const X* dy, const X* x, const X* opened, X* dx, X* dopened, int64_t count) {
     #pragma omp parallel for simd if (count > ALONE)
     for (int64_t i = 0; i < count; i++) {
-        float a = one(opening + i), gradient = one(dy + i), open = 1.f / (1.f + exponential(-a)), silu = a * open;
-        put(dx + i, gradient * silu);
-        put(dopening + i, gradient * one(x + i) * (open + silu * (1.f - open)));
+        Bent bent = bend<A>(one(x + i));
+        float gradient = one(dy + i);
+        if (A == SILU_GATE) put(dopened + i, gradient * bent.value);
+        put(dx + i, gradient * bent.slope * (A == SILU_GATE ? one(opened + i) : 1.f));
     }
 }
 
@@ -241,19 +240,31 @@ void gptkit_heads_back(int kind, const Heads* h, const void* dq, const void* dk,
     });
 }
 
-// y = silu(opening) x, `count` of each.
-void gptkit_gate(int kind, const void* opening, const void* x, void* y, int64_t count) {
+// x, and `opened` of a gate -> y, `count` of each.
+void gptkit_bend(int kind, int activation, const void* x, const void* opened, void* y, int64_t count) {
     with(kind, [&](auto number) {
         typedef decltype(number)* X;
-        gate((X)opening, (X)x, (X)y, count);
+        auto run = [&](auto* of) { of((X)x, (X)opened, (X)y, count); };
+        switch (activation) {
+            case SILU_GATE: return run(bend_all<SILU_GATE, decltype(number)>);
+            case GELU: return run(bend_all<GELU, decltype(number)>);
+            case GELU_TANH: return run(bend_all<GELU_TANH, decltype(number)>);
+            default: return run(bend_all<RELU2, decltype(number)>);
+        }
     });
 }
 
-void gptkit_gate_back(int kind, const void* dy, const void* opening, const void* x, void* dopening, void* dx,
-                      int64_t count) {
+void gptkit_bend_back(int kind, int activation, const void* dy, const void* x, const void* opened, void* dx,
+                      void* dopened, int64_t count) {
     with(kind, [&](auto number) {
         typedef decltype(number)* X;
-        gate_back((X)dy, (X)opening, (X)x, (X)dopening, (X)dx, count);
+        auto run = [&](auto* of) { of((X)dy, (X)x, (X)opened, (X)dx, (X)dopened, count); };
+        switch (activation) {
+            case SILU_GATE: return run(bend_back<SILU_GATE, decltype(number)>);
+            case GELU: return run(bend_back<GELU, decltype(number)>);
+            case GELU_TANH: return run(bend_back<GELU_TANH, decltype(number)>);
+            default: return run(bend_back<RELU2, decltype(number)>);
+        }
     });
 }
 

@@ -19,8 +19,8 @@ _ARGUMENTS = {
     "norm_back": (_KIND, _KIND, *[_POINTER] * 6, _COUNT, _COUNT),
     "heads": (_KIND, *[_POINTER] * 6),
     "heads_back": (_KIND, *[_POINTER] * 8),
-    "gate": (_KIND, *[_POINTER] * 3, _COUNT),
-    "gate_back": (_KIND, *[_POINTER] * 5, _COUNT),
+    "bend": (_KIND, _KIND, *[_POINTER] * 3, _COUNT),
+    "bend_back": (_KIND, _KIND, *[_POINTER] * 5, _COUNT),
 }
 
 
