@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from gptkit.model.native.parts import KINDS, parts_for
 
 
 class Dropout(nn.Module):
@@ -23,6 +27,10 @@ class Dropout(nn.Module):
             return x
         if not x.is_cpu:
             return F.dropout(x, self.p)
+        parts = parts_for(x)
+        if parts is not None:
+            dropped: Tensor = _CompiledDropout.apply(parts, x, self.p)  # type: ignore[no-untyped-call]
+            return dropped
         # The compiler sees one operation that it leaves alone, and fuses the product with its neighbours.
         compiling = torch.compiler.is_compiling()
         keep = torch.ops.gptkit.keep_mask if compiling else keep_mask
@@ -39,12 +47,43 @@ def keep_mask(x: Tensor, p: float) -> Tensor:
     sixth to a third of the time of torch's dropout on a CPU, which draws a number for each channel,
     from a slower generator: benchmarks/model_parts.py. The seed is torch's.
     """
-    dropped = min(round(p * 2**16), 2**16 - 1)  # of the 2**16 values of 16 bits
-    generator = np.random.SFC64(int(torch.randint(2**62, ())))
+    dropped, scale = _share(p)
+    generator = np.random.SFC64(_seed())
     words = torch.from_numpy(generator.random_raw((x.numel() + 3) // 4).view(np.int16))
     # In place, so that no bool comes to be: turning those into numbers is slow.
     keep = words[: x.numel()].view(x.shape).ge_(dropped - 2**15)
-    return keep.to(x.dtype).mul_(2**16 / (2**16 - dropped))
+    return keep.to(x.dtype).mul_(scale)
+
+
+def _share(p: float) -> tuple[int, float]:
+    """Return how many of the 2**16 values of 16 bits mean a zero, and what the others are scaled by."""
+    dropped = min(round(p * 2**16), 2**16 - 1)
+    return dropped, 2**16 / (2**16 - dropped)
+
+
+def _seed() -> int:
+    return int(torch.randint(2**62, ()))
+
+
+class _CompiledDropout(torch.autograd.Function):
+    """No mask is kept: the seed and a channel's place say once more whether it is dropped."""
+
+    @staticmethod
+    def forward(ctx: Any, parts: ctypes.CDLL, x: Tensor, p: float) -> Tensor:
+        ctx.parts, ctx.how = parts, (_seed(), *_share(p))
+        return _drop(parts, x, ctx.how)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, None]:
+        return None, _drop(ctx.parts, gradient, ctx.how), None
+
+
+def _drop(parts: ctypes.CDLL, x: Tensor, how: tuple[int, int, float]) -> Tensor:
+    x = x.contiguous()
+    y = torch.empty_like(x)
+    parts.gptkit_drop(KINDS[x.dtype], x.data_ptr(), y.data_ptr(), x.numel(), *how)
+    return y
 
 
 # What custom_op would do, without the third of a second in which it imports the compiler.

@@ -4,6 +4,8 @@ from torch.utils.checkpoint import checkpoint
 
 from gptkit.model.dropout import Dropout
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_a_share_p_is_zeroed_and_the_rest_scaled_up(p: float) -> None:

@@ -2,6 +2,7 @@
 
     norm       RMSNorm                                            gptkit/model/norm.py
     heads      from one product to queries, keys and values       gptkit/model/heads.py
+    drop       dropout                                            gptkit/model/dropout.py
     bend       activations, SwiGLU's gate among them              gptkit/model/activations.py
 
 torch has slow kernels for these or none, and then makes 3 to 20 operations of each: in a small model they take

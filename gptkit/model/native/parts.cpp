@@ -8,6 +8,7 @@
 
 #include "activations.h"
 #include <cmath>
+#include <cstring>
 #include <omp.h>
 #include <vector>
 
@@ -105,6 +106,30 @@ void bend_back(const X* dy, const X* x, const X* opened, X* dx, X* dopened, int6
         float gradient = one(dy + i);
         if (A == SILU_GATE) put(dopened + i, gradient * bent.value);
         put(dx + i, gradient * bent.slope * (A == SILU_GATE ? one(opened + i) : 1.f));
+    }
+}
+
+// The i-th 64 random bits of a seed. Reference: SplitMix64, Steele et al., OOPSLA 2014, doi:10.1145/2714064.2660195.
+inline uint64_t random_bits(uint64_t seed, uint64_t i) {
+    uint64_t z = seed + (i + 1) * 0x9E3779B97F4A7C15;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+    return z ^ (z >> 31);
+}
+
+// Number i gets 16 random bits, the same whoever works on it: y = 0 where they are below `dropped`, else scale x.
+template <class X>
+void drop(const X* x, X* y, int64_t count, uint64_t seed, int dropped, float scale) {
+    constexpr int64_t WORDS = 256, SIZE = 4 * WORDS;  // numbers at a time
+    #pragma omp parallel for if (count > ALONE)
+    for (int64_t start = 0; start < count; start += SIZE) {
+        uint64_t words[WORDS];
+        uint16_t bits[SIZE];
+        for (int64_t i = 0; i < WORDS; i++) words[i] = random_bits(seed, start / 4 + i);
+        std::memcpy(bits, words, sizeof words);
+        int64_t size = count - start < SIZE ? count - start : SIZE;
+        #pragma omp simd
+        for (int64_t i = 0; i < size; i++) put(y + start + i, bits[i] < dropped ? 0.f : scale * one(x + start + i));
     }
 }
 
@@ -266,6 +291,11 @@ void gptkit_bend_back(int kind, int activation, const void* dy, const void* x, c
             default: return run(bend_back<RELU2, decltype(number)>);
         }
     });
+}
+
+// x -> y, `count` of each.
+void gptkit_drop(int kind, const void* x, void* y, int64_t count, uint64_t seed, int dropped, float scale) {
+    with(kind, [&](auto number) { drop((decltype(number)*)x, (decltype(number)*)y, count, seed, dropped, scale); });
 }
 
 }

@@ -19,6 +19,7 @@ _ARGUMENTS = {
     "norm_back": (_KIND, _KIND, *[_POINTER] * 6, _COUNT, _COUNT),
     "heads": (_KIND, *[_POINTER] * 6),
     "heads_back": (_KIND, *[_POINTER] * 8),
+    "drop": (_KIND, _POINTER, _POINTER, _COUNT, _COUNT, _KIND, _NUMBER),
     "bend": (_KIND, _KIND, *[_POINTER] * 3, _COUNT),
     "bend_back": (_KIND, _KIND, *[_POINTER] * 5, _COUNT),
 }
