@@ -96,7 +96,7 @@ silu_gate = Activation(0, _silu_gate)
 """silu(x) * opened, of SwiGLU. Reference: arXiv:2002.05202, section 2."""
 
 ACTIVATIONS = {
-    "gelu": Activation(1, F.gelu),
+    "gelu": Activation(1, F.gelu, compiled=False),
     "gelu_tanh": Activation(2, partial(F.gelu, approximate="tanh")),
     "relu": Activation(3, F.relu, compiled=False),
     "relu2": Activation(4, _squared_relu),

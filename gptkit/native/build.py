@@ -66,6 +66,14 @@ def library(source: Source) -> ctypes.CDLL | str:
         return str(error)
 
 
+def can_compile() -> bool:
+    """Whether there is a compiler for this machine; it may still fail."""
+    try:
+        return bool(_find_compiler())
+    except _Unavailable:
+        return False
+
+
 def _built(source: Source) -> Path | str:
     """Return the library's file, or why there is none."""
     with _locks[source]:
@@ -74,14 +82,8 @@ def _built(source: Source) -> Path | str:
 
 @functools.cache
 def _built_once(source: Source) -> Path | str:
-    if os.environ.get(SWITCH) == "0":
-        return f"{SWITCH}=0"
-    if sys.platform == "win32" or platform.machine().lower() not in ("x86_64", "amd64"):
-        return "made for Linux and macOS on x86-64"
-    compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
-    if compiler is None:
-        return "there is no C++ compiler"
     try:
+        compiler = _find_compiler()
         file = _cache_folder() / f"{source.path.stem}-{_key(compiler, source)}.so"
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -89,6 +91,18 @@ def _built_once(source: Source) -> Path | str:
     except (_Unavailable, OSError, RuntimeError) as error:  # RuntimeError: there is no home
         return str(error)
     return file
+
+
+def _find_compiler() -> str:
+    """Raises: _Unavailable."""
+    if os.environ.get(SWITCH) == "0":
+        raise _Unavailable(f"{SWITCH}=0")
+    if sys.platform == "win32" or platform.machine().lower() not in ("x86_64", "amd64"):
+        raise _Unavailable("made for Linux and macOS on x86-64")
+    compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
+    if compiler is None:
+        raise _Unavailable("there is no C++ compiler")
+    return compiler
 
 
 def _compile(compiler: str, source: Source, file: Path) -> None:

@@ -117,6 +117,16 @@ def test_a_long_run_is_compiled_and_a_short_one_is_not(monkeypatch):
     assert compiles(replace(LONG, seconds=None)) == (False, "not compiled: the run may be short")
 
 
+def test_a_wide_model_on_a_cpu_is_left_to_gptkits_own_parts_where_there_are_any(monkeypatch):
+    wide = replace(LONG, n_embd=256)
+    monkeypatch.setattr(chosen.shutil, "which", lambda name: name)
+    monkeypatch.setattr(chosen, "can_compile", lambda: True)
+    assert compiles(wide) == (False, "not compiled: gptkit's own parts are as fast")
+    assert compiles(replace(LONG, n_embd=255))[0]
+    monkeypatch.setattr(chosen, "can_compile", lambda: False)
+    assert compiles(wide)[0]
+
+
 def test_a_cpu_compiles_nothing_without_a_compiler(monkeypatch):
     monkeypatch.setattr(chosen.shutil, "which", lambda name: None)
     assert compiles(LONG)[1] == "not compiled: there is no C++ compiler"

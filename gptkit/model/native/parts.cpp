@@ -272,7 +272,6 @@ void gptkit_bend(int kind, int activation, const void* x, const void* opened, vo
         auto run = [&](auto* of) { of((X)x, (X)opened, (X)y, count); };
         switch (activation) {
             case SILU_GATE: return run(bend_all<SILU_GATE, decltype(number)>);
-            case GELU: return run(bend_all<GELU, decltype(number)>);
             case GELU_TANH: return run(bend_all<GELU_TANH, decltype(number)>);
             default: return run(bend_all<RELU2, decltype(number)>);
         }
@@ -286,7 +285,6 @@ void gptkit_bend_back(int kind, int activation, const void* dy, const void* x, c
         auto run = [&](auto* of) { of((X)dy, (X)x, (X)opened, (X)dx, (X)dopened, count); };
         switch (activation) {
             case SILU_GATE: return run(bend_back<SILU_GATE, decltype(number)>);
-            case GELU: return run(bend_back<GELU, decltype(number)>);
             case GELU_TANH: return run(bend_back<GELU_TANH, decltype(number)>);
             default: return run(bend_back<RELU2, decltype(number)>);
         }

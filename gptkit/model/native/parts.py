@@ -44,7 +44,10 @@ def parts_for(x: Tensor) -> ctypes.CDLL | None:
 
     They get pointers: tensors have to be contiguous, and what was given to be written, of the right shape.
     """
-    if not x.is_cpu or x.dtype not in KINDS or torch.compiler.is_compiling():
+    # A subclass may have no memory to point to: that of `gptkit plan` only says what there would be.
+    if type(x) is not Tensor or not x.is_cpu or x.dtype not in KINDS:
+        return None
+    if torch.compiler.is_compiling():
         return None
     return _parts()
 
