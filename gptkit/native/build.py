@@ -25,11 +25,12 @@ _SHARED = Path(__file__).parent
 """Where the headers are that more than one source includes."""
 _COMPILERS = ("c++", "g++", "clang++")
 _FLAGS = (
-    *("-std=c++17", "-O3", "-march=native", "-fno-math-errno"),
+    *("-std=c++17", "-march=native", "-fno-math-errno"),
     *("-fopenmp", "-fPIC", "-w"),
 )
 _SECONDS = 120.0
 _BUILDING = "building-"
+_known: dict[Source, Path | str] = {}
 _locks: defaultdict[Source, Lock] = defaultdict(Lock)
 
 
@@ -45,12 +46,12 @@ class _Unavailable(Exception):
     """Why nothing is compiled here, in a few words."""
 
 
-def start_building(*sources: Source) -> None:
-    """Compile them in the background, in this order, if that is still to be done.
+def start_building(source: Source, *, gently: bool = False) -> None:
+    """Compile it in the background, if that is still to be done; beside the import of torch, which takes as long.
 
-    It goes on beside the import of torch, which takes as long.
+    gently: in the time that nobody else wants, where the result is not needed soon.
     """
-    Thread(target=lambda: [_built(source) for source in sources], daemon=True).start()
+    Thread(target=_built, args=(source, gently), daemon=True).start()
 
 
 @functools.cache
@@ -74,20 +75,21 @@ def can_compile() -> bool:
         return False
 
 
-def _built(source: Source) -> Path | str:
+def _built(source: Source, gently: bool = False) -> Path | str:
     """Return the library's file, or why there is none."""
     with _locks[source]:
-        return _built_once(source)
+        if source not in _known:
+            _known[source] = _build(source, gently)
+        return _known[source]
 
 
-@functools.cache
-def _built_once(source: Source) -> Path | str:
+def _build(source: Source, gently: bool) -> Path | str:
     try:
         compiler = _find_compiler()
         file = _cache_folder() / f"{source.path.stem}-{_key(compiler, source)}.so"
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _compile(compiler, source, file)
+            _compile(compiler, source, file, gently)
     except (_Unavailable, OSError, RuntimeError) as error:  # RuntimeError: there is no home
         return str(error)
     return file
@@ -105,15 +107,17 @@ def _find_compiler() -> str:
     return compiler
 
 
-def _compile(compiler: str, source: Source, file: Path) -> None:
+def _compile(compiler: str, source: Source, file: Path, gently: bool) -> None:
     """Raises: _Unavailable, where the compiler fails."""
     for left in file.parent.glob(f"{_BUILDING}*"):  # by a process that ended before its compiler
         if time.time() - left.stat().st_mtime > 2 * _SECONDS:
             shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=_BUILDING) as folder:
         made, objects = Path(folder, file.name), Path(folder, "object.o")
+        nice = shutil.which("nice") if gently else None
+        first = [compiler] if nice is None else [nice, "-n", "19", compiler]
         flags = (*_FLAGS, *source.flags, f"-I{_SHARED}")
-        _run([compiler, *flags, "-c", str(source.path), "-o", str(objects)])
+        _run([*first, *flags, "-c", str(source.path), "-o", str(objects)])
         # Linked without OpenMP: torch has brought its own, and two of them would fight for the cores.
         _run([compiler, "-shared", str(objects), "-o", str(made)])
         made.replace(file)

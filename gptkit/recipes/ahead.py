@@ -9,8 +9,9 @@ from gptkit.runtime.process import use_large_pages
 
 
 def get_ready_to_train() -> None:
-    """Compile what this machine has not yet compiled: what the first step takes, then what samples take."""
-    start_building(PARTS, STEP)
+    """Compile what this machine has not yet compiled: parts for the first step, the decode step for samples."""
+    start_building(PARTS)
+    start_building(STEP, gently=True)
 
 
 def get_ready_to_write() -> None:

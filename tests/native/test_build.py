@@ -78,7 +78,7 @@ def test_what_an_ended_process_left_half_built_is_removed(
     fresh(monkeypatch, tmp_path)
     monkeypatch.setattr(build, "_run", lambda command: Path(command[-1]).touch())
 
-    build._built_once(source)
+    library(source)
 
     assert not old.exists()
     assert new.exists()

@@ -16,4 +16,4 @@ from pathlib import Path
 from gptkit.native.build import Source
 
 # Where a compiler may fuse a product with a sum, it does so in one place and not in another: rows would differ.
-STEP = Source(Path(__file__).with_name("step.cpp"), ("-ffp-contract=off",))
+STEP = Source(Path(__file__).with_name("step.cpp"), ("-O3", "-ffp-contract=off"))

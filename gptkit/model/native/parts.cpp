@@ -125,6 +125,7 @@ void drop(const X* x, X* y, int64_t count, uint64_t seed, int dropped, float sca
     for (int64_t start = 0; start < count; start += SIZE) {
         uint64_t words[WORDS];
         uint16_t bits[SIZE];
+        #pragma omp simd
         for (int64_t i = 0; i < WORDS; i++) words[i] = random_bits(seed, start / 4 + i);
         std::memcpy(bits, words, sizeof words);
         int64_t size = count - start < SIZE ? count - start : SIZE;
