@@ -29,17 +29,16 @@ from gptkit.runtime.process import share_the_cores
 
 DTYPES = (torch.float32, torch.bfloat16)
 SHAPES = ((12, 64, 4, 32), (16, 256, 6, 64))  # sequences, tokens, heads, channels of a head
-ATTENTIONS = ((12, 4, 64, 32), (16, 6, 128, 64), (16, 6, 256, 64), (8, 6, 512, 64))
+ATTENTIONS = ((12, 4, 64, 32), (16, 6, 128, 64), (16, 6, 256, 64))
 MODELS = (
     (
         "4 x 128, 12 x 64 tokens",
         {"n_layer": 4, "n_head": 4, "n_embd": 128, "context_length": 64},
         12,
     ),
-    ("4 x 256, 16 x 256", {"n_layer": 4, "n_head": 4, "n_embd": 256, "context_length": 256}, 16),
     ("6 x 384, 16 x 256", {"n_layer": 6, "n_head": 6, "n_embd": 384, "context_length": 256}, 16),
 )
-PRESETS = (("gpt2", 0.0), ("gpt2", 0.2), ("modern", 0.0), ("speedrun", 0.2))
+PRESETS = (("gpt2", 0.2), ("modern", 0.0), ("speedrun", 0.2))
 P = 0.2
 
 Way = Callable[..., Tensor | tuple[Tensor, ...]]
@@ -170,6 +169,7 @@ def models(name: str, sizes: dict[str, int], rows: int) -> Iterator[tuple[str, .
             loss().backward()
             model.zero_grad()
 
+        torch.compiler.reset()
         compiled = torch.compile(loss)
         start = time.perf_counter()
         step(compiled)

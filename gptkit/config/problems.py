@@ -46,8 +46,9 @@ _OTHER_NAMES = {
 
 def explain(error: ValidationError, root: type[Section], value: Any) -> Iterator[tuple[Path, str]]:
     """Yield the place and the explanation of each problem of `error`, which validating `value` raised."""
+    everywhere = tuple(_all_keys(root, value))
     for problem in _flatten(error.errors(), ()):
-        yield problem["loc"], _words(problem, root, value)
+        yield problem["loc"], _words(problem, root, value, everywhere)
 
 
 def _flatten(errors: Sequence[Any], prefix: Path) -> Iterator[dict[str, Any]]:
@@ -60,12 +61,14 @@ def _flatten(errors: Sequence[Any], prefix: Path) -> Iterator[dict[str, Any]]:
             yield {**error, "loc": loc}
 
 
-def _words(problem: Mapping[str, Any], root: type[Section], value: Any) -> str:
+def _words(
+    problem: Mapping[str, Any], root: type[Section], value: Any, everywhere: Sequence[str]
+) -> str:
     loc, got = problem["loc"], problem.get("input")
     context = problem.get("ctx") or {}
     kind = problem["type"]
     if kind == "extra_forbidden":
-        return _unknown_key(loc, root, value)
+        return _unknown_key(loc, root, value, everywhere)
     if kind == "missing":
         return "is missing"
     if kind == "choice":
@@ -103,14 +106,14 @@ def suggest(name: str, known: Sequence[str]) -> str:
     return f"; did you mean '{by_fold[near[0]]}'?" if near else ""
 
 
-def _unknown_key(loc: Path, root: type[Section], value: Any) -> str:
+def _unknown_key(loc: Path, root: type[Section], value: Any, everywhere: Sequence[str]) -> str:
     key = str(loc[-1])
     here = sorted(_section_at(loc[:-1], root, value).model_fields)
     other = _OTHER_NAMES.get(key, key)
     if other in here:
         return f"unknown key; did you mean '{other}'?"
     near = suggest(key, here)
-    elsewhere = [path for path in _all_keys(root, value) if path.rpartition(".")[2] == other]
+    elsewhere = [path for path in everywhere if path.rpartition(".")[2] == other]
     if elsewhere and (not near or other == key):
         near = f"; did you mean '{elsewhere[0]}'?"
     return f"unknown key{near or '; allowed here: ' + ', '.join(here)}"

@@ -67,12 +67,13 @@ def library(source: Source) -> ctypes.CDLL | str:
         return str(error)
 
 
-def can_compile() -> bool:
-    """Whether there is a compiler for this machine; it may still fail."""
+def obstacle() -> str:
+    """Return why nothing can be compiled here, "" where there is a compiler; it may still fail."""
     try:
-        return bool(_find_compiler())
-    except _Unavailable:
-        return False
+        _find_compiler()
+    except _Unavailable as error:
+        return str(error)
+    return ""
 
 
 def _built(source: Source, gently: bool = False) -> Path | str:

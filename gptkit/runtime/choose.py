@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 
 from gptkit.errors import ConfigError
-from gptkit.native.build import can_compile
+from gptkit.native.build import obstacle as no_parts
 from gptkit.runtime.config import RuntimeConfig
 from gptkit.runtime.peak import measured_flops, peak_flops
 
@@ -86,7 +86,9 @@ def choose(
     resolved = config.model_copy(
         update={"device": device.type, "dtype": dtype, "compile": compiled}
     )
-    reasons = (f"device {device_name(device)}", why_dtype, why_compile)
+    obstacle = no_parts() if device.type == "cpu" else ""
+    why_slow = f"torch's operations alone, slower: {obstacle}" if obstacle else ""
+    reasons = (f"device {device_name(device)}", why_dtype, why_compile, why_slow)
     return resolved, tuple(reason for reason in reasons if reason)
 
 
@@ -167,7 +169,7 @@ def _gpu_obstacle(device: torch.device) -> str:
 
 
 def _cpu_obstacle(workload: Workload) -> str:
-    if workload.n_embd >= _PARTS_ARE_AS_FAST_WIDTH and can_compile():
+    if workload.n_embd >= _PARTS_ARE_AS_FAST_WIDTH and not no_parts():
         return "gptkit's own parts are as fast"
     named = os.environ.get("CXX")
     if not any(shutil.which(name) for name in ([named] if named else _CPP_COMPILERS)):

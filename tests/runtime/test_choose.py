@@ -120,10 +120,10 @@ def test_a_long_run_is_compiled_and_a_short_one_is_not(monkeypatch):
 def test_a_wide_model_on_a_cpu_is_left_to_gptkits_own_parts_where_there_are_any(monkeypatch):
     wide = replace(LONG, n_embd=256)
     monkeypatch.setattr(chosen.shutil, "which", lambda name: name)
-    monkeypatch.setattr(chosen, "can_compile", lambda: True)
+    monkeypatch.setattr(chosen, "no_parts", lambda: "")
     assert compiles(wide) == (False, "not compiled: gptkit's own parts are as fast")
     assert compiles(replace(LONG, n_embd=255))[0]
-    monkeypatch.setattr(chosen, "can_compile", lambda: False)
+    monkeypatch.setattr(chosen, "no_parts", lambda: "no compiler")
     assert compiles(wide)[0]
 
 
@@ -174,3 +174,11 @@ def test_the_rate_of_a_cpu_is_measured():
 def test_settings_outside_the_choices_are_refused(wrong):
     with pytest.raises(ValueError):
         RuntimeConfig(**wrong)
+
+
+def test_what_makes_a_cpu_slower_is_said(monkeypatch, cpu_without_bfloat16):
+    monkeypatch.setattr(chosen, "no_parts", lambda: "there is no C++ compiler")
+
+    _, reasons = choose(RuntimeConfig(device="cpu"), CPU, WIDE)
+
+    assert reasons[-1] == "torch's operations alone, slower: there is no C++ compiler"
