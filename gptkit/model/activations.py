@@ -28,7 +28,7 @@ class Activation:
 
     def __call__(self, x: Tensor, *opened: Tensor) -> Tensor:
         """opened: what a gate lets through, of the shape of x; no other activation takes it."""
-        parts = parts_for(x) if self.compiled else None
+        parts = parts_for(x, *opened) if self.compiled else None
         if parts is None:
             return self.by_torch(x, *opened)
         bent: Tensor = _CompiledBend.apply(parts, self.number, x, *opened)  # type: ignore[no-untyped-call]

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from gptkit.model import mlp as module
+from gptkit.model.activations import ACTIVATIONS, silu_gate
 from gptkit.model.config import MLPS, ReLU2Config, SwiGLUConfig
 from gptkit.model.mlp import MLP, SwiGLU
+from gptkit.model.native.parts import parts_for
 from tests.model.variants import tiny_config
 
 
@@ -81,3 +85,24 @@ def test_a_frozen_matrix_gets_no_gradient(monkeypatch: pytest.MonkeyPatch) -> No
 
     assert mlp.down_proj.weight.grad is None
     assert mlp.up_proj.weight.grad is not None
+
+
+@pytest.mark.parametrize("name", list(ACTIVATIONS))
+def test_every_number_means_the_same_activation_in_the_compiled_parts(name: str) -> None:
+    activation = ACTIVATIONS[name]
+    x = torch.linspace(-6, 6, 1001, requires_grad=True)
+    if parts_for(x) is None:
+        pytest.skip("nothing is compiled here")
+
+    compiled = replace(activation, compiled=True)(x)
+
+    by_torch = activation.by_torch(x)
+    torch.testing.assert_close(compiled, by_torch, atol=1e-6, rtol=1e-5)
+    slopes = [torch.autograd.grad(y.sum(), x)[0] for y in (compiled, by_torch)]
+    torch.testing.assert_close(*slopes, atol=1e-5, rtol=1e-5)
+
+
+def test_a_gate_of_another_precision_than_what_it_opens_is_left_to_torch() -> None:
+    x, opened = torch.randn(5), torch.randn(5).bfloat16()
+
+    assert torch.equal(silu_gate(x, opened), silu_gate.by_torch(x, opened))

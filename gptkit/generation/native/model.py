@@ -16,6 +16,7 @@ from gptkit.model.activations import silu_gate
 from gptkit.model.attention import CausalSelfAttention
 from gptkit.model.gpt import GPT, Block
 from gptkit.model.mlp import MLP, SwiGLU
+from gptkit.model.native.parts import KINDS
 from gptkit.model.norm import RMSNorm
 from gptkit.model.positions import (
     LearnedPositions,
@@ -25,7 +26,7 @@ from gptkit.model.positions import (
 )
 from gptkit.native.build import library
 
-_KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
+_KINDS = {**KINDS, torch.int8: 2}
 _POSITIONS = (NoPositions, RotaryPositions, LearnedPositions, SinusoidalPositions)
 _ROWS_OF_A_GROUP, _ALIGNMENT = 16, 16
 

@@ -109,6 +109,16 @@ void bend_back(const X* dy, const X* x, const X* opened, X* dx, X* dopened, int6
     }
 }
 
+template <class X>
+void (*const bend_by_number[])(const X*, const X*, X*, int64_t) = {
+    bend_all<SILU_GATE, X>, bend_all<GELU, X>, bend_all<GELU_TANH, X>, bend_all<RELU, X>, bend_all<RELU2, X>,
+};
+
+template <class X>
+void (*const bend_back_by_number[])(const X*, const X*, const X*, X*, X*, int64_t) = {
+    bend_back<SILU_GATE, X>, bend_back<GELU, X>, bend_back<GELU_TANH, X>, bend_back<RELU, X>, bend_back<RELU2, X>,
+};
+
 // The i-th 64 random bits of a seed. Reference: SplitMix64, Steele et al., OOPSLA 2014, doi:10.1145/2714064.2660195.
 inline uint64_t random_bits(uint64_t seed, uint64_t i) {
     uint64_t z = seed + (i + 1) * 0x9E3779B97F4A7C15;
@@ -269,26 +279,16 @@ void gptkit_heads_back(int kind, const Heads* h, const void* dq, const void* dk,
 // x, and `opened` of a gate -> y, `count` of each.
 void gptkit_bend(int kind, int activation, const void* x, const void* opened, void* y, int64_t count) {
     with(kind, [&](auto number) {
-        typedef decltype(number)* X;
-        auto run = [&](auto* of) { of((X)x, (X)opened, (X)y, count); };
-        switch (activation) {
-            case SILU_GATE: return run(bend_all<SILU_GATE, decltype(number)>);
-            case GELU_TANH: return run(bend_all<GELU_TANH, decltype(number)>);
-            default: return run(bend_all<RELU2, decltype(number)>);
-        }
+        typedef decltype(number) X;
+        bend_by_number<X>[activation]((X*)x, (X*)opened, (X*)y, count);
     });
 }
 
 void gptkit_bend_back(int kind, int activation, const void* dy, const void* x, const void* opened, void* dx,
                       void* dopened, int64_t count) {
     with(kind, [&](auto number) {
-        typedef decltype(number)* X;
-        auto run = [&](auto* of) { of((X)dy, (X)x, (X)opened, (X)dx, (X)dopened, count); };
-        switch (activation) {
-            case SILU_GATE: return run(bend_back<SILU_GATE, decltype(number)>);
-            case GELU_TANH: return run(bend_back<GELU_TANH, decltype(number)>);
-            default: return run(bend_back<RELU2, decltype(number)>);
-        }
+        typedef decltype(number) X;
+        bend_back_by_number<X>[activation]((X*)dy, (X*)x, (X*)opened, (X*)dx, (X*)dopened, count);
     });
 }
 

@@ -39,13 +39,15 @@ class Heads(ctypes.Structure):
     )
 
 
-def parts_for(x: Tensor) -> ctypes.CDLL | None:
-    """Return the compiled parts if they take tensors like x, as `gptkit_NAME`; None: torch has to do it.
+def parts_for(x: Tensor, *others: Tensor) -> ctypes.CDLL | None:
+    """Return the compiled parts if they take these tensors, as `gptkit_NAME`; None: torch has to do it.
 
     They get pointers: tensors have to be contiguous, and what was given to be written, of the right shape.
     """
     # A subclass may have no memory to point to: that of `gptkit plan` only says what there would be.
-    if type(x) is not Tensor or not x.is_cpu or x.dtype not in KINDS:
+    if any(type(each) is not Tensor or not each.is_cpu for each in (x, *others)):
+        return None
+    if x.dtype not in KINDS or any(other.dtype != x.dtype for other in others):
         return None
     if torch.compiler.is_compiling():
         return None
