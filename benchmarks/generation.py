@@ -29,7 +29,8 @@ share_the_cores()
 use_large_pages()
 
 import torch  # noqa: E402
-from generation_programs import SHAPES, Program, Shape, Timing, programs  # noqa: E402
+from common.shapes import Shape  # noqa: E402
+from generation_programs import MODELS, Program, Timing, bytes_per_step, programs  # noqa: E402
 
 import gptkit  # noqa: E402
 
@@ -63,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--nanogpt", type=Path, help="a checkout of nanoGPT")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--only", choices=SHAPES, help="one of the two models")
+    parser.add_argument("--only", choices=MODELS, help="one of the two models")
     parser.add_argument("--batches", type=int, nargs="*", default=[1, 8, 64])
     parser.add_argument("--prompts", type=int, nargs="*", default=[16, 512])
     parser.add_argument("--new-tokens", type=int, default=48)
@@ -74,25 +75,28 @@ def main() -> None:
         f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, Python"
         f" {platform.python_version()}, torch {torch.__version__}, gptkit {gptkit.__version__}"
     )
-    for shape in SHAPES.values():
-        if options.only in (None, shape.name):
-            compare(shape, options)
+    for name, shape in MODELS.items():
+        if options.only in (None, name):
+            compare(name, shape, options)
 
 
-def compare(shape: Shape, options: argparse.Namespace) -> None:
+def compare(name: str, shape: Shape, options: argparse.Namespace) -> None:
     """Print the table of one model."""
     with tempfile.TemporaryDirectory() as folder:
         device = torch.device(options.device)
         here = list(programs(shape, device, options.nanogpt, Path(folder)))
-        take_turns(shape, options, here)
+        take_turns(name, shape, options, here)
 
 
 def take_turns(
-    shape: Shape, options: argparse.Namespace, here: Sequence[tuple[str, str, Program]]
+    model: str,
+    shape: Shape,
+    options: argparse.Namespace,
+    here: Sequence[tuple[str, str, Program]],
 ) -> None:
     """Time all programs on all sizes and print what they took."""
     device = torch.device(options.device)
-    print(f"\n| {shape.name}: program | rows | prompt | tokens/s | first token, ms | bound |")
+    print(f"\n| {model}: program | rows | prompt | tokens/s | first token, ms | bound |")
     print("|---|---:|---:|---:|---:|---:|")
     for batch in options.batches:
         for prompt in options.prompts:
@@ -115,7 +119,7 @@ def take_turns(
                 rate = statistics.median(t.rate for t in found[name])
                 first = statistics.median(t.first for t in found[name])
                 length = prompt + options.new_tokens // 2
-                bound = batch * bandwidth / shape.bytes_per_step(dtype, batch, length)
+                bound = batch * bandwidth / bytes_per_step(shape, dtype, batch, length)
                 print(
                     f"| {name} | {batch} | {prompt} | {rate:,.1f} | {1000 * first:,.1f}"
                     f" | {100 * rate / bound:.0f} % |",

@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 
 import torch
 from common.nanogpt import new_model
+from common.shapes import SHAPES, Shape
 from torch import Tensor, nn
 
 from gptkit.generation.config import SamplingConfig
@@ -26,35 +27,17 @@ from gptkit.tokenizers.char import CharTokenizer
 _BYTES = {"float32": 4, "bfloat16": 2, "int8": 1, "f16": 2, "q8_0": 1.0625}
 
 
-@dataclass(frozen=True)
-class Shape:
-    """A model of GPT-2's kind."""
-
-    name: str
-    n_layer: int
-    n_head: int
-    n_embd: int
-    vocab_size: int
-    context_length: int
-
-    @property
-    def matrix_weights(self) -> int:
-        """Weights that each token is multiplied with; the head's are the embedding's."""
-        return 12 * self.n_layer * self.n_embd**2 + self.vocab_size * self.n_embd
-
-    def bytes_per_step(self, dtype: str, batch: int, length: int) -> float:
-        """Return what a step reads: all matrices once, and each row's keys and values."""
-        cache = 2 * self.n_layer * self.n_embd * length * (4 if dtype == "float32" else 2)
-        return self.matrix_weights * _BYTES[dtype] + batch * cache
-
-
-SHAPES = {
-    shape.name: shape
-    for shape in (
-        Shape("10.65M", 6, 6, 384, 65, 256),
-        Shape("124M", 12, 12, 768, 50257, 1024),
-    )
+MODELS = {
+    "10.65M": SHAPES["10.65M"].with_batch(1, 256),
+    "124M": SHAPES["124M"].with_batch(1, 1024),
 }
+"""With the context that they write in; rows are given to a program."""
+
+
+def bytes_per_step(shape: Shape, dtype: str, batch: int, length: int) -> float:
+    """Return what a step reads: all matrices once, and each row's keys and values."""
+    cache = 2 * shape.n_layer * shape.n_embd * length * (4 if dtype == "float32" else 2)
+    return shape.matrix_weights * _BYTES[dtype] + batch * cache
 
 
 @dataclass(frozen=True)
@@ -109,11 +92,7 @@ def transformers_gpt2(shape: Shape, dtype: str, device: torch.device) -> Program
     from transformers import GPT2Config, GPT2LMHeadModel, StoppingCriteria, StoppingCriteriaList
 
     config = GPT2Config(
-        n_layer=shape.n_layer,
-        n_head=shape.n_head,
-        n_embd=shape.n_embd,
-        vocab_size=shape.vocab_size,
-        n_positions=shape.context_length,
+        **shape.of_transformers,
         bos_token_id=0,
         eos_token_id=None,
     )
@@ -173,10 +152,10 @@ def llama_cpp(shape: Shape, number_type: str, folder: Path) -> Program:
 
     # A token for each row of the embedding; which ones does not matter.
     tokenizer = CharTokenizer("".join(map(chr, range(0x100, 0x100 + shape.vocab_size))))
-    path = folder / f"{shape.name}-{number_type}.gguf"
+    path = folder / f"{number_type}.gguf"
     model = random_model(shape)
     weights = dict(model.state_dict())
-    write_gguf(path, model.config, weights, tokenizer, number_type=number_type, name=shape.name)
+    write_gguf(path, model.config, weights, tokenizer, number_type=number_type, name="random")
     settings = xllamacpp.CommonParams()
     settings.model.path = str(path)
     settings.n_ctx = shape.context_length

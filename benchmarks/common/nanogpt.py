@@ -6,17 +6,9 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
-
-class Sizes(Protocol):
-    """What a shape of any benchmark says of its model."""
-
-    n_layer: int
-    n_head: int
-    n_embd: int
-    context_length: int
-    vocab_size: int
+from common.shapes import Shape
 
 
 def model_code(checkout: Path) -> ModuleType:
@@ -29,7 +21,7 @@ def model_code(checkout: Path) -> ModuleType:
     return module
 
 
-def new_model(checkout: Path, shape: Sizes, **settings: Any) -> Any:
+def new_model(checkout: Path, shape: Shape, **settings: Any) -> Any:
     """Return a model with new weights; settings: further fields of its GPTConfig."""
     code = model_code(checkout)
     config = code.GPTConfig(

@@ -197,11 +197,7 @@ def _trainer(program: Program, shape: Shape, device: str, steps: int) -> list[fl
     )
 
     config = GPT2Config(
-        vocab_size=shape.vocab_size,
-        n_positions=shape.context_length,
-        n_embd=shape.n_embd,
-        n_layer=shape.n_layer,
-        n_head=shape.n_head,
+        **shape.of_transformers,
         activation_function="gelu",
         resid_pdrop=shape.dropout,
         embd_pdrop=shape.dropout,

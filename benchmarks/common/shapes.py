@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,26 @@ class Shape:
         """Of a step."""
         return self.batch_size * self.context_length
 
+    @property
+    def matrix_weights(self) -> int:
+        """Weights that each token is multiplied with; the embedding counts once, as the head."""
+        return 12 * self.n_layer * self.n_embd**2 + self.vocab_size * self.n_embd
+
+    @property
+    def of_transformers(self) -> dict[str, Any]:
+        """The same sizes by the names of transformers' GPT2Config."""
+        return {
+            "n_layer": self.n_layer,
+            "n_head": self.n_head,
+            "n_embd": self.n_embd,
+            "n_positions": self.context_length,
+            "vocab_size": self.vocab_size,
+        }
+
     def step_flops(self, *, causal: bool) -> int:
         """Return the floating-point operations of a step, forward and backward.
 
-        6 for each weight of a matrix product (the embedding counts once, as the head) and token;
+        6 for each weight of a matrix product and token;
         attention on top: 12 for each layer, channel, query and key that it meets. causal: whether
         only keys up to the query's own position count, which is what has to be computed; without
         it the figure compares with nanoGPT's.
@@ -34,8 +51,9 @@ class Shape:
         Reference: PaLM, arXiv:2204.02311, appendix B.
         """
         keys = (self.context_length + 1) / 2 if causal else self.context_length
-        matrices = 12 * self.n_layer * self.n_embd**2 + self.vocab_size * self.n_embd
-        return round(self.tokens * (6 * matrices + 12 * self.n_layer * self.n_embd * keys))
+        return round(
+            self.tokens * (6 * self.matrix_weights + 12 * self.n_layer * self.n_embd * keys)
+        )
 
     def with_batch(self, batch_size: int, context_length: int) -> Shape:
         """Return the same model with another batch."""
