@@ -23,13 +23,13 @@ from gptkit.model.attend import attend_by_matmul
 from gptkit.model.dropout import Dropout
 from gptkit.model.heads import HeadNorms, split_heads
 from gptkit.model.native import parts as native
-from gptkit.model.norm import RMSNorm
+from gptkit.model.norm import LayerNorm, RMSNorm
 from gptkit.model.positions import RotaryConfig, RotaryPositions
 from gptkit.runtime.process import share_the_cores
 
 DTYPES = (torch.float32, torch.bfloat16)
 SHAPES = ((12, 64, 4, 32), (16, 256, 6, 64))  # sequences, tokens, heads, channels of a head
-ATTENTIONS = ((12, 4, 64, 32), (16, 6, 128, 64), (16, 6, 256, 64))
+ATTENTIONS = ((12, 4, 64, 32), (16, 6, 128, 64), (16, 6, 256, 64), (8, 6, 512, 64))
 MODELS = (
     (
         "4 x 128, 12 x 64 tokens",
@@ -89,6 +89,9 @@ def all_parts(dtype: torch.dtype) -> Iterator[tuple[str, ...]]:
             (x,),
             lambda x, w=weight: F.rms_norm(x, w.shape, w, 1e-6),
         )
+        layer_norm = LayerNorm(channels, bias=False)
+        torchs = lambda x, norm=layer_norm: torch.nn.LayerNorm.forward(norm, x)  # noqa: E731
+        yield row("LayerNorm", x.shape, dtype, layer_norm, (x,), torchs)
         yield row("dropout", x.shape, dtype, dropout, (x,), lambda x: F.dropout(x, P))
         config = ModelConfig(n_head=heads, n_embd=channels, context_length=tokens)
         rotation = RotaryPositions(RotaryConfig(), config).rotation(torch.arange(tokens))
@@ -115,7 +118,7 @@ def attentions(dtype: torch.dtype) -> Iterator[tuple[str, ...]]:
             kernel = lambda *qkv, p=p: F.scaled_dot_product_attention(  # noqa: E731
                 *qkv, is_causal=True, dropout_p=p
             )
-            ours = lambda *qkv, dropout=dropout: attend_by_matmul(*qkv, None, dropout)  # noqa: E731
+            ours = lambda *qkv, dropout=dropout: attend_by_matmul(*qkv, dropout=dropout)  # noqa: E731
             yield row(f"attention{', dropout' * (p > 0)}", shape, dtype, ours, qkv, kernel)
 
 

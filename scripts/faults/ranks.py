@@ -16,7 +16,7 @@ from faults.moments import wait_for_a_moment, wait_until
 from faults.processes import children_of, gone_within
 from faults.program import Program
 from faults.project import RUN, Project
-from faults.trial import Command, Seen, Trial, TrialFunction, last_line, require
+from faults.trial import Command, Seen, Trial, TrialFunction, last_line, no_traceback, require
 from faults.undisturbed import Reference
 
 _PROJECT = Project(training={"max_steps": 40})
@@ -126,7 +126,9 @@ def _kill_below_launcher(trial: Trial, reference: Reference, *, launcher: bool) 
     except TimeoutError:
         who = "launcher" if launcher else "a rank"
         require(False, f"{who} was killed, and after {_OTHERS_END_SECONDS:.0f} s a rank still ran")
-    command.wait(_OTHERS_END_SECONDS)
+    code = command.wait(_OTHERS_END_SECONDS)
+    no_traceback(command)
+    require(code in (0, 128 + signal.SIGKILL), f"exit code {code}, not that of SIGKILL")
     return time.monotonic() - begun
 
 
@@ -172,7 +174,7 @@ ROWS = (
         "ranks_kill",
         "one of two ranks or their launcher killed: the others end within 60 s, the resumed run ends byte-equal",
         trials=60,
-        short=1,
+        short=3,
         prepare=_prepare_ranks_kill,
         cold_every=0,
     ),

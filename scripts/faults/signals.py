@@ -10,7 +10,7 @@ from faults.bench import Bench, Row
 from faults.laws import last_logged, same_end, whole_steps
 from faults.moments import wait_for_a_moment
 from faults.project import RUN, Project
-from faults.trial import Seen, Trial, TrialFunction, no_traceback, require
+from faults.trial import Seen, Trial, TrialFunction, last_line, no_traceback, require
 from faults.undisturbed import Reference, undisturbed
 
 # Much evaluation and sampling, so that a third of all moments fall into them.
@@ -51,6 +51,9 @@ def _signalled(trial: Trial, reference: Reference) -> Seen:
     seconds = time.monotonic() - sent
     require(code == 128 + number, f"exit code {code} after {number.name}, not {128 + number}")
     no_traceback(command)
+    words = last_line(command.message)
+    goes_on = not 0 < last_logged(run) < project.max_steps or "--resume auto" in words
+    require(number.name in words and goes_on, f"after {number.name} it says only: {words}")
     lost = last_logged(run) - max(whole_steps(run), default=0)
     require(lost <= 0, f"{lost} steps lost at {number.name}: logged {last_logged(run)}")
     trial.run(*project.train())

@@ -63,6 +63,11 @@ def test_a_time_budget_is_turned_into_steps(plan):
     ("settings", "word", "cure"),
     [
         (["training.max_steps=20000", "model.dropout=0.0"], "overfitting", "model.dropout"),
+        (
+            ["training.max_steps=20000", "model.preset=speedrun", "model.attention.n_kv_head=null"],
+            "n-grams",
+            "model.ngram_rows: null",
+        ),
         (["training.max_steps=20"], "steps", "training.batch_size"),
         (["model.n_embd=64"], "size", "model.n_embd"),
         (["data.val_fraction=0.02"], "validation", "data.val_fraction"),

@@ -1,6 +1,5 @@
 """A signal ends any command, at any moment, with 128 + its number and one line."""
 
-import json
 import os
 import random
 import signal
@@ -13,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from gptkit.errors import RunInUseError
-from gptkit.runs import refuse_if_held
 from gptkit.runtime.interrupt import SIGNALS
 from tests.waiting import wait_for
 
@@ -156,43 +153,3 @@ def test_ctrl_c_ends_a_text_of_a_conversation_and_not_the_conversation(trained, 
     process.communicate(timeout=60)
 
     assert process.returncode == 143
-
-
-def lines_of(run):
-    path = run / "metrics.jsonl"
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-def is_free(run):
-    try:
-        refuse_if_held(run)
-    except RunInUseError:
-        return False
-    return True
-
-
-@pytest.mark.parametrize("victim", ["launcher", "rank"])
-def test_when_a_rank_or_the_launcher_is_killed_the_others_end_and_the_run_goes_on_later(
-    victim, project, start
-):
-    run = project / "run"
-    command = ["train", "my.yaml", "--run-dir", "run", "--resume", "auto"]
-    for setting in ("max_steps=100000", "log_every=1", "eval_every=100000", "save_every=20"):
-        command += ["--set", f"training.{setting}"]
-    process = start(*command, "--devices", "2")
-    wait_for(lambda: lines_of(run) > 25)
-
-    if victim == "launcher":
-        process.kill()
-    else:
-        rank = json.loads((run / ".lock").read_text(encoding="utf-8"))["pid"]
-        os.kill(rank, signal.SIGKILL)
-    _, message = process.communicate(timeout=60)
-    wait_for(lambda: is_free(run))
-    before = lines_of(run)
-    again = start(*command)
-    wait_for(lambda: lines_of(run) > before)
-
-    assert process.returncode == (-9 if victim == "launcher" else 128 + 9)
-    assert "Traceback" not in message
-    assert stop(again)[0] == 143

@@ -12,7 +12,6 @@ from gptkit.errors import RunInUseError
 from gptkit.recipes.journal import Journal
 from gptkit.recipes.train.run_folder import claim
 from gptkit.runs import hold_run
-from tests.waiting import wait_for
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -55,27 +54,3 @@ def test_a_run_that_came_and_went_since_the_check_is_not_written_over(tmp_path):
 
     with pytest.raises(RunInUseError, match="quicker"), claim(config, "my", Journal()):
         pass
-
-
-def test_of_starts_at_the_same_moment_one_trains(project):
-    # Without an end, so that a start that a busy machine holds up still meets the one that trains.
-    command = [sys.executable, "-m", "gptkit", "train", "my.yaml", "--run-dir", "run"]
-    command += ["--set", "training.max_steps=100000000"]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    errors = [(project / f"{number}.err") for number in range(3)]
-    starts = []
-    try:
-        for error, resume in zip(errors, [(), (), ("--resume", "auto")], strict=True):
-            with error.open("wb") as file:
-                process = subprocess.Popen([*command, *resume], env=environment, stderr=file)
-            starts.append(process)
-
-        wait_for(lambda: sum(start.poll() is None for start in starts) == 1, seconds=120)
-        wait_for((project / "run/checkpoints/last").exists, seconds=120)
-        said = [error.read_text(encoding="utf-8") for error in errors]
-        assert sorted(start.poll() or 0 for start in starts) == [0, 5, 5], said
-    finally:
-        for start in starts:
-            start.kill()
-            start.wait()
-    assert not any("Traceback" in words for words in said)

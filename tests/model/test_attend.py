@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from gptkit.model import attend as attend_module
 from gptkit.model.attend import attend, attend_by_matmul, causal_mask, matmul_is_faster
 from gptkit.model.dropout import Dropout
 
@@ -17,19 +18,49 @@ def test_a_window_counts_the_query_itself() -> None:
     assert mask.int().tolist() == [[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
 
 
+def documents_of(batch_size: int, length: int) -> torch.Tensor:
+    """Return the same_document mask of documents that end at random places."""
+    ends = torch.rand(batch_size, length, generator=torch.Generator().manual_seed(3)) < 0.2
+    documents = ends.cumsum(1)
+    return documents[:, None, :, None] == documents[:, None, None, :]
+
+
 @pytest.mark.parametrize("n_kv_head", [4, 2, 1])
-@pytest.mark.parametrize("mask", [None, causal_mask(5, 5, window=2)])
+@pytest.mark.parametrize("window", [None, 1, 3, 4, 9])
+@pytest.mark.parametrize("num_queries", [1, 3, 11])
+@pytest.mark.parametrize("by_document", [False, True])
+@pytest.mark.parametrize("queries_at_once", [1, 4, 256])
 def test_the_product_spelled_out_equals_torchs_kernel(
-    n_kv_head: int, mask: torch.Tensor | None
+    n_kv_head: int,
+    window: int | None,
+    num_queries: int,
+    by_document: bool,
+    queries_at_once: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    q, k, v = heads(4, 5, 0), heads(n_kv_head, 5, 1), heads(n_kv_head, 5, 2)
+    monkeypatch.setattr(attend_module, "_QUERIES_AT_ONCE", queries_at_once)
+    q, k, v = heads(4, num_queries, 0), heads(n_kv_head, 11, 1), heads(n_kv_head, 11, 2)
+    mask = causal_mask(num_queries, 11, window=window)
+    same_document = documents_of(2, 11)[:, :, -num_queries:] if by_document else None
 
-    spelled_out = attend_by_matmul(q, k, v, mask, None)
+    spelled_out = attend_by_matmul(q, k, v, window=window, same_document=same_document)
 
-    kernel = F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True
-    )
+    if same_document is not None:
+        mask = mask & same_document
+    kernel = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
     torch.testing.assert_close(spelled_out, kernel, atol=1e-6, rtol=1e-5)
+
+
+def test_blocks_of_queries_have_the_gradients_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    gradients = []
+    for queries_at_once in (4, 256):
+        monkeypatch.setattr(attend_module, "_QUERIES_AT_ONCE", queries_at_once)
+        qkv = [heads(count, 11, seed).requires_grad_() for seed, count in enumerate((4, 2, 2))]
+        attend_by_matmul(*qkv, window=6).square().sum().backward()
+        gradients.append([x.grad for x in qkv])
+
+    for blocks, whole in zip(*gradients, strict=True):
+        torch.testing.assert_close(blocks, whole, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 5, 9])

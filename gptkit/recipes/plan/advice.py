@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gptkit.recipes.plan.plan import Plan
 
 _MANY_EPOCHS = 8
+_EPOCHS_FOR_NGRAMS = 6  # at 12 they harm, at 1 they help (benchmarks/ablation.md)
 _FEW_TOKENS_PER_PARAMETER = 3
 _FEW_VAL_TOKENS = 20_000
 _FEW_STEPS = 200
@@ -58,6 +59,11 @@ def _amount(config: RunConfig, plan: Plan) -> Iterator[str]:
         yield (
             f"overfitting: the text is read {plan.epochs:.0f} times and nothing keeps the model from learning"
             " it by heart; model.dropout: 0.2, or training.patience: 3 to end when it begins"
+        )
+    if plan.epochs > _EPOCHS_FOR_NGRAMS and getattr(config.model, "ngram_rows", None):
+        yield (
+            f"n-grams: the text is read {plan.epochs:.0f} times, and tables of n-grams are the first to learn it"
+            " by heart; model.ngram_rows: null"
         )
     if plan.tokens < _FEW_TOKENS_PER_PARAMETER * plan.total_parameters:
         yield (
