@@ -23,7 +23,7 @@ from threading import Lock, Thread
 SWITCH = "GPTKIT_NATIVE"
 _SHARED = Path(__file__).parent
 """Where the headers are that more than one source includes."""
-_COMPILERS = ("c++", "g++", "clang++")
+_COMPILER = "g++"  # others have another OpenMP than torch has brought
 _FLAGS = (
     *("-std=c++17", "-march=native", "-fno-math-errno"),
     *("-fopenmp", "-fPIC", "-w"),
@@ -100,11 +100,11 @@ def _find_compiler() -> str:
     """Raises: _Unavailable."""
     if os.environ.get(SWITCH) == "0":
         raise _Unavailable(f"{SWITCH}=0")
-    if sys.platform == "win32" or platform.machine().lower() not in ("x86_64", "amd64"):
-        raise _Unavailable("made for Linux and macOS on x86-64")
-    compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        raise _Unavailable("made for Linux on x86-64")
+    compiler = shutil.which(_COMPILER)
     if compiler is None:
-        raise _Unavailable("there is no C++ compiler")
+        raise _Unavailable(f"there is no {_COMPILER}")
     return compiler
 
 
@@ -173,6 +173,4 @@ def _processor() -> str:
 def _cache_folder() -> Path:
     if given := os.environ.get("XDG_CACHE_HOME"):
         return Path(given) / "gptkit"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "gptkit"
     return Path.home() / ".cache" / "gptkit"
