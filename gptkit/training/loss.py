@@ -25,6 +25,8 @@ _CHUNK_LOGITS = {"cpu": 2**24}
 _CHUNK_LOGITS_ELSEWHERE = 2**27
 _HEAD_ROWS = 8192
 """Half-precision products for the head's gradient go to its float32 sum by so many rows."""
+_VOCABULARY_MULTIPLE = {"cuda": 64}
+"""Tensor cores are fast where rows of logits begin at such places: GPT-2's 50,257 entries are taken as 50,304."""
 
 
 def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
@@ -35,6 +37,20 @@ def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
     """
     flat = logits.flatten(0, 1).float()  # (B * T, V)
     return F.cross_entropy(flat, targets.flatten(), ignore_index=IGNORE_INDEX, reduction="none")
+
+
+def whole_logits(hidden: Tensor, head: Tensor, softcap: float | None) -> Tensor:
+    """Return softcap * tanh(hidden @ head^T / softcap): (B, T, C), (V, C) -> (B, T, V)."""
+    logits = F.linear(hidden, padded(head))
+    if logits.shape[-1] > len(head):
+        logits = logits[..., : len(head)]
+    return logits if softcap is None else softcap * torch.tanh(logits / softcap)
+
+
+def padded(head: Tensor) -> Tensor:
+    """Return the head, (V, C), with as many rows of zeros below it as its device is faster with."""
+    missing = -len(head) % _VOCABULARY_MULTIPLE.get(head.device.type, 1)
+    return F.pad(head, (0, 0, 0, missing)) if missing else head
 
 
 def chunk_logits(device: torch.device) -> int:
@@ -94,9 +110,9 @@ class _ChunkedLoss(torch.autograd.Function):
         num_chunks = -(-len(hidden) * len(head) // max_logits)
         parts = (x.tensor_split(num_chunks) for x in (hidden, targets, hidden_gradient))
         with torch.autocast(hidden.device.type, enabled=False):
-            matrix = head.to(dtype)
+            matrix = padded(head.to(dtype))
             nats = [
-                _learn_from_chunk(rows, wanted, matrix, softcap, gradient, head_gradient)
+                _learn_from_chunk(rows, wanted, matrix, len(head), softcap, gradient, head_gradient)
                 for rows, wanted, gradient in zip(*parts, strict=True)
             ]
         ctx.gradients = (hidden_gradient, head_gradient)
@@ -118,13 +134,15 @@ def _learn_from_chunk(
     hidden: Tensor,
     targets: Tensor,
     matrix: Tensor,
+    vocab_size: int,
     softcap: float | None,
     hidden_gradient: Tensor,
     head_gradient: Tensor | None,
 ) -> Tensor:
     """Return the summed loss of n rows; write their gradient, (n, C), and add that of a head that learns.
 
-    As much as can be is done in place: the (n, V) tensors are what takes memory here.
+    As much as can be is done in place: the (n, V) tensors are what takes memory here. Rows of `matrix` beyond
+    the vocabulary have no probability.
     """
     counts = (targets != IGNORE_INDEX).unsqueeze(1)  # (n, 1)
     rows = hidden.to(matrix.dtype) * counts
@@ -134,6 +152,7 @@ def _learn_from_chunk(
         slope = x.div_(softcap).tanh_()
         x = slope * softcap
         slope = slope.square_().neg_().add_(1)
+    x[:, vocab_size:] = -torch.inf
     index, ids = torch.arange(len(targets), device=targets.device), targets.clamp(min=0)
     x.sub_(x.amax(dim=-1, keepdim=True))
     of_target = x[index, ids]
@@ -143,7 +162,7 @@ def _learn_from_chunk(
     dz = (x if slope is None else x.mul_(slope)).to(matrix.dtype)
     hidden_gradient.copy_((dz @ matrix).mul_(counts))
     if head_gradient is not None:
-        _add_product(head_gradient, dz, rows)
+        _add_product(head_gradient, dz[:, :vocab_size], rows)
     return losses.sum()
 
 

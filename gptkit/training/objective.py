@@ -7,7 +7,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from gptkit.training.loss import chunk_logits, chunked_loss, token_losses
+from gptkit.training.loss import chunk_logits, chunked_loss, token_losses, whole_logits
 from gptkit.training.objective_config import NextTokenConfig
 
 
@@ -49,8 +49,10 @@ class NextTokenObjective(nn.Module):
         model = cast(LanguageModel, self.model)
         hidden = model.hidden(tokens, documents=documents)
         head = model.head_weight
-        if head is None or takes_whole_logits(model, hidden):
+        if head is None:
             return token_losses(model.unembed(hidden), targets).sum()
+        if takes_whole_logits(model, hidden):
+            return token_losses(whole_logits(hidden, head, model.logit_softcap), targets).sum()
         return chunked_loss(
             hidden.flatten(0, 1),
             head,

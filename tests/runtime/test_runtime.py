@@ -4,8 +4,10 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, _cur_sdpa_kernel_backends
 
 from gptkit.runtime import Runtime, RuntimeConfig
+from gptkit.runtime.runtime import attention_order
 
 CPU = torch.device("cpu")
 TOKENS = torch.zeros(2, 4, dtype=torch.int64)
@@ -97,6 +99,18 @@ def test_what_a_run_sets_for_the_whole_process_is_put_back(single):
     assert inside
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.get_float32_matmul_precision() == precision
+
+
+@pytest.mark.parametrize("capability", [(8, 0), (9, 0), (12, 0)])
+def test_cudnn_is_asked_for_attention_first_on_hopper_alone(capability, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    usual = _cur_sdpa_kernel_backends(with_priority=True)
+
+    with attention_order(torch.device("cuda")):
+        first = _cur_sdpa_kernel_backends(with_priority=True)[0]
+
+    assert (first == SDPBackend.CUDNN_ATTENTION) == (capability == (9, 0))
+    assert _cur_sdpa_kernel_backends(with_priority=True) == usual
 
 
 def test_importing_the_settings_needs_no_torch():

@@ -6,7 +6,8 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gptkit.data.batches import IGNORE_INDEX
-from gptkit.training.loss import chunked_loss, token_losses
+from gptkit.training import loss as loss_module
+from gptkit.training.loss import chunked_loss, token_losses, whole_logits
 
 ROWS, CHANNELS, VOCAB_SIZE = 37, 8, 50
 
@@ -68,6 +69,25 @@ def test_chunks_give_the_plain_loss_and_gradients(make_head, softcap):
 
     assert found[0].shape == () and found[0].dtype == torch.float32
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("softcap", [None, 2.0])
+@pytest.mark.parametrize("multiple", [7, 50, 64])
+def test_a_head_that_is_filled_up_changes_nothing(make_head, softcap, multiple, monkeypatch):
+    monkeypatch.setattr(loss_module, "_VOCABULARY_MULTIPLE", {"cpu": multiple})
+    hidden, head, targets = make_head()
+
+    expected = loss_and_gradients(plain_loss, hidden, head, targets, softcap=softcap)
+    chunked = loss_and_gradients(
+        chunked_loss, hidden, head, targets, softcap=softcap, max_logits=5 * VOCAB_SIZE
+    )
+    logits = whole_logits(hidden.unsqueeze(0), head, softcap)
+    nats = token_losses(logits, targets).sum()
+
+    assert logits.shape == (1, ROWS, VOCAB_SIZE)
+    torch.testing.assert_close(chunked, expected, rtol=1e-6, atol=2e-6)
+    whole = (nats, *torch.autograd.grad(nats, (hidden, head)))
+    torch.testing.assert_close(whole, expected, rtol=1e-6, atol=2e-6)
 
 
 @pytest.mark.parametrize("max_logits", [1, 3 * VOCAB_SIZE, 36 * VOCAB_SIZE, 10**6])
