@@ -68,16 +68,19 @@ Stage = tuple[Mapping[str, Any], str]
 
 
 def _shape(config: RunConfig, facts: Facts, keys: frozenset[str]) -> Stage:
-    """Under a time budget alone: the largest model that still sees tokens enough."""
+    """Under a time budget alone: the model for which its time is nearest to right."""
     if "model.n_layer" not in keys:
         return {}, ""
-    chosen, tokens = _at_depth(config, 1, facts, keys), 0.0
+    most = formulas.MAX_EPOCHS * facts.train_tokens
+    chosen, tokens, distance = config, 0.0, math.inf
     for depth in range(1, _MAX_DEPTH + 1):
         larger = _at_depth(config, depth, facts, keys)
-        affordable = min(_tokens_in_time(larger, facts), formulas.MAX_EPOCHS * facts.train_tokens)
-        if depth > 1 and affordable < formulas.tokens_to_learn_from(_weights(larger.model, facts)):
+        in_time = _tokens_in_time(larger, facts)
+        wanted = formulas.tokens_to_learn_from(_weights(larger.model, facts))
+        farther = abs(math.log(in_time / wanted)) > distance
+        if depth > 1 and (farther or most < wanted):
             break
-        chosen, tokens = larger, affordable
+        chosen, tokens, distance = larger, min(in_time, most), abs(math.log(in_time / wanted))
     model, weights = chosen.model, _weights(chosen.model, facts)
     values = {f"model.{key}": getattr(model, key) for key in (*SHAPE, "context_length")}
     assert config.training.time_budget is not None
