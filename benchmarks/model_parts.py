@@ -23,7 +23,7 @@ from gptkit.model.attend import attend_by_matmul
 from gptkit.model.dropout import Dropout
 from gptkit.model.heads import HeadNorms, split_heads
 from gptkit.model.native import parts as native
-from gptkit.model.norm import LayerNorm, RMSNorm
+from gptkit.model.norm import RMSNorm
 from gptkit.model.positions import RotaryConfig, RotaryPositions
 from gptkit.runtime.process import share_the_cores
 
@@ -89,9 +89,6 @@ def all_parts(dtype: torch.dtype) -> Iterator[tuple[str, ...]]:
             (x,),
             lambda x, w=weight: F.rms_norm(x, w.shape, w, 1e-6),
         )
-        layer_norm = LayerNorm(channels, bias=False)
-        torchs = lambda x, norm=layer_norm: torch.nn.LayerNorm.forward(norm, x)  # noqa: E731
-        yield row("LayerNorm", x.shape, dtype, layer_norm, (x,), torchs)
         yield row("dropout", x.shape, dtype, dropout, (x,), lambda x: F.dropout(x, P))
         config = ModelConfig(n_head=heads, n_embd=channels, context_length=tokens)
         rotation = RotaryPositions(RotaryConfig(), config).rotation(torch.arange(tokens))

@@ -18,7 +18,7 @@ def build_norm(config: ModelConfig) -> nn.Module:
     """Return a new norm over the channels of the residual stream."""
     if config.norm == "rms_norm":
         return RMSNorm(config.n_embd, eps=config.norm_eps or 1e-6)
-    return LayerNorm(config.n_embd, eps=config.norm_eps or 1e-5, bias=config.bias)
+    return nn.LayerNorm(config.n_embd, eps=config.norm_eps or 1e-5, bias=config.bias)
 
 
 class RMSNorm(nn.Module):
@@ -42,7 +42,7 @@ class RMSNorm(nn.Module):
         """x: (..., width) -> (..., width)."""
         parts = parts_for(x)
         if parts is not None:
-            normed: Tensor = _CompiledNorm.apply(parts, x, self.weight, None, self.eps)  # type: ignore[no-untyped-call]
+            normed: Tensor = _CompiledRMSNorm.apply(parts, x, self.weight, self.eps)  # type: ignore[no-untyped-call]
             return normed
         if x.is_cpu and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             normalised: Tensor = _RMSNormOnCPU.apply(x, self.weight, self.eps)  # type: ignore[no-untyped-call]
@@ -54,22 +54,6 @@ class RMSNorm(nn.Module):
         return f"{self.weight.numel()}, eps={self.eps}"
 
 
-class LayerNorm(nn.LayerNorm):
-    """torch's LayerNorm over the last dimension, in one pass on a CPU; precision as in `RMSNorm`.
-
-    Reference: Layer Normalization, arXiv:1607.06450, section 3.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (..., width) -> (..., width)."""
-        parts = parts_for(x)
-        if parts is None:
-            return super().forward(x)
-        bias = torch.zeros_like(self.weight) if self.bias is None else self.bias
-        normed: Tensor = _CompiledNorm.apply(parts, x, self.weight, bias, self.eps)  # type: ignore[no-untyped-call]
-        return normed
-
-
 def norm_heads(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Apply RMSNorm to heads that have their own weights: x (..., N, D), weight (N, D) -> as x."""
     weight = weight.to(x.dtype)
@@ -79,50 +63,36 @@ def norm_heads(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return F.rms_norm(x, weight.shape[-1:], None, eps).to(x.dtype) * weight
 
 
-class _CompiledNorm(torch.autograd.Function):
-    """One pass forward, one backward: with a bias LayerNorm, without RMSNorm."""
+class _CompiledRMSNorm(torch.autograd.Function):
+    """One pass forward, one backward."""
 
     @staticmethod
-    def forward(
-        ctx: Any, parts: ctypes.CDLL, x: Tensor, weight: Tensor, bias: Tensor | None, eps: float
-    ) -> Tensor:
+    def forward(ctx: Any, parts: ctypes.CDLL, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         x, precise = x.contiguous(), weight.float()
-        precise_bias = None if bias is None else bias.float()
         num, width = x.numel() // len(weight), len(weight)
-        y, inverse = _as_it_is_read(x), torch.empty(num)
-        mean = None if bias is None else torch.empty(num)
+        read = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        y = torch.empty_like(x, dtype=read if read in KINDS else x.dtype)
+        inverse_rms = torch.empty(num)
         parts.gptkit_norm(
             *(KINDS[x.dtype], KINDS[y.dtype], x.data_ptr(), precise.data_ptr()),
-            *(_place(precise_bias), y.data_ptr(), _place(mean), inverse.data_ptr()),
-            *(num, width, eps),
+            *(y.data_ptr(), inverse_rms.data_ptr(), num, width, eps),
         )
         ctx.parts, ctx.weight_dtype = parts, weight.dtype
-        ctx.save_for_backward(x, precise, mean, inverse)
+        ctx.save_for_backward(x, precise, inverse_rms)
         return y
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, Tensor | None, None]:
-        x, weight, mean, inverse = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, None]:
+        x, weight, inverse_rms = ctx.saved_tensors
         gradient = gradient.contiguous()
-        x_gradient, gradients = torch.empty_like(x), weight.new_empty(2, len(weight))
+        x_gradient, weight_gradient = torch.empty_like(x), torch.empty_like(weight)
         ctx.parts.gptkit_norm_back(
             *(KINDS[x.dtype], KINDS[gradient.dtype], gradient.data_ptr(), x.data_ptr()),
-            *(weight.data_ptr(), _place(mean), inverse.data_ptr(), x_gradient.data_ptr()),
-            *(gradients.data_ptr(), len(inverse), len(weight)),
+            *(weight.data_ptr(), inverse_rms.data_ptr()),
+            *(x_gradient.data_ptr(), weight_gradient.data_ptr(), len(inverse_rms), len(weight)),
         )
-        weight_gradient, bias_gradient = gradients.to(ctx.weight_dtype)
-        return None, x_gradient, weight_gradient, None if mean is None else bias_gradient, None
-
-
-def _place(x: Tensor | None) -> int | None:
-    return None if x is None else x.data_ptr()
-
-
-def _as_it_is_read(x: Tensor) -> Tensor:
-    """Return memory like that of x, under autocast in the precision of the product that reads it."""
-    read = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-    return torch.empty_like(x, dtype=read if read in KINDS else x.dtype)
+        return None, x_gradient, weight_gradient.to(ctx.weight_dtype), None
 
 
 def _inverse_rms(x: Tensor, eps: float) -> Tensor:

@@ -1,6 +1,6 @@
 """Parts of a model on a CPU, forward and backward, in one pass each: C++, compiled on this machine.
 
-    norm       RMSNorm, LayerNorm                                 gptkit/model/norm.py
+    norm       RMSNorm                                            gptkit/model/norm.py
     heads      from one product to queries, keys and values       gptkit/model/heads.py
     drop       dropout                                            gptkit/model/dropout.py
     bend       activations, SwiGLU's gate among them              gptkit/model/activations.py

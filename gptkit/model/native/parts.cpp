@@ -60,47 +60,6 @@ void norm_back(const Y* __restrict dy, const X* __restrict x, const float* __res
     }
 }
 
-// Where a vector lies: its mean, and one over its standard deviation.
-template <class X>
-void measure(const X* x, int64_t width, float eps, float* mean, float* inverse) {
-    float sum = 0.f, squares = 0.f;
-    #pragma omp simd reduction(+ : sum)
-    for (int64_t k = 0; k < width; k++) sum += one(x + k);
-    float middle = *mean = sum / width;
-    #pragma omp simd reduction(+ : squares)
-    for (int64_t k = 0; k < width; k++) squares += (one(x + k) - middle) * (one(x + k) - middle);
-    *inverse = 1.f / std::sqrt(squares / width + eps);
-}
-
-template <class X, class Y>
-void layer_norm(const X* __restrict x, const float* __restrict weight, const float* __restrict bias, float mean,
-                float scale, Y* __restrict y, int64_t width) {
-    #pragma omp simd
-    for (int64_t k = 0; k < width; k++) put(y + k, (one(x + k) - mean) * scale * weight[k] + bias[k]);
-}
-
-// With n = r (x - mean(x)) and y = w n + b: dw = dy n, db = dy, and dx = r (dy w - mean(dy w) - n mean(dy w n)).
-template <class X, class Y>
-void layer_norm_back(const Y* __restrict dy, const X* __restrict x, const float* __restrict weight, float mean,
-                     float scale, X* __restrict dx, float* __restrict dweight, float* __restrict dbias, int64_t width) {
-    float along = 0.f, all = 0.f;
-    #pragma omp simd reduction(+ : along, all)
-    for (int64_t k = 0; k < width; k++) {
-        float gradient = one(dy + k) * weight[k];
-        all += gradient;
-        along += gradient * (one(x + k) - mean);
-    }
-    all /= width;
-    along *= scale * scale / width;
-    #pragma omp simd
-    for (int64_t k = 0; k < width; k++) {
-        float gradient = one(dy + k), from_mean = one(x + k) - mean;
-        dweight[k] += gradient * from_mean * scale;
-        dbias[k] += gradient;
-        put(dx + k, scale * (gradient * weight[k] - all - from_mean * along));
-    }
-}
-
 // Channel i turns with i + width / 2; the first half of the sines carries a minus sign (positions.py).
 template <class X, class Y>
 void turn(const X* __restrict x, const float* __restrict cosines, const float* __restrict sines, Y* __restrict y,
@@ -272,43 +231,32 @@ void with(int kind, F f) {
 
 extern "C" {
 
-// x (N, width), weight (width,) -> y, of its own kind, and inverse (N,). With a bias (width,) LayerNorm, which leaves
-// the mean (N,) too; without RMSNorm.
-void gptkit_norm(int x_kind, int y_kind, const void* x, const float* weight, const float* bias, void* y, float* mean,
-                 float* inverse, int64_t num, int64_t width, float eps) {
+// x (N, width) -> y, of its own kind, and inverse (N,).
+void gptkit_norm(int x_kind, int y_kind, const void* x, const float* weight, void* y, float* inverse, int64_t num,
+                 int64_t width, float eps) {
     with(x_kind, [&](auto a) { with(y_kind, [&](auto b) {
         #pragma omp parallel for if (num * width > ALONE)
         for (int64_t i = 0; i < num; i++) {
             auto* from = (decltype(a)*)x + i * width;
-            auto* to = (decltype(b)*)y + i * width;
-            if (bias) {
-                measure(from, width, eps, mean + i, inverse + i);
-                layer_norm(from, weight, bias, mean[i], inverse[i], to, width);
-            } else {
-                norm(from, weight, inverse[i] = inverse_rms(from, width, eps), to, width);
-            }
+            norm(from, weight, inverse[i] = inverse_rms(from, width, eps), (decltype(b)*)y + i * width, width);
         }
     }); });
 }
 
-// dweights: (2, width), of weight and bias; without means those of RMSNorm.
-void gptkit_norm_back(int x_kind, int y_kind, const void* dy, const void* x, const float* weight, const float* mean,
-                      const float* inverse, void* dx, float* dweights, int64_t num, int64_t width) {
-    Sums sums = {2 * width};
+void gptkit_norm_back(int x_kind, int y_kind, const void* dy, const void* x, const float* weight, const float* inverse,
+                      void* dx, float* dweight, int64_t num, int64_t width) {
+    Sums sums = {width};
     with(x_kind, [&](auto a) { with(y_kind, [&](auto b) {
         #pragma omp parallel if (num * width > ALONE)
         {
-            float *dweight = sums.mine(), *dbias = dweight + width;
+            float* mine = sums.mine();
             #pragma omp for
-            for (int64_t i = 0; i < num; i++) {
-                auto* gradient = (decltype(b)*)dy + i * width;
-                auto *from = (decltype(a)*)x + i * width, *to = (decltype(a)*)dx + i * width;
-                if (mean) layer_norm_back(gradient, from, weight, mean[i], inverse[i], to, dweight, dbias, width);
-                else norm_back(gradient, from, weight, inverse[i], to, dweight, width);
-            }
+            for (int64_t i = 0; i < num; i++)
+                norm_back((decltype(b)*)dy + i * width, (decltype(a)*)x + i * width, weight, inverse[i],
+                          (decltype(a)*)dx + i * width, mine, width);
         }
     }); });
-    sums.add_up(dweights);
+    sums.add_up(dweight);
 }
 
 // product (B, T, (H + 2 G) D) -> q (B, H, T, D), k and v (B, G, T, D), inverse (B, T, H + G).

@@ -15,8 +15,8 @@ KINDS = {torch.float32: 0, torch.bfloat16: 1}
 
 _KIND, _COUNT, _NUMBER, _POINTER = ctypes.c_int, ctypes.c_int64, ctypes.c_float, ctypes.c_void_p
 _ARGUMENTS = {
-    "norm": (_KIND, _KIND, *[_POINTER] * 6, _COUNT, _COUNT, _NUMBER),
-    "norm_back": (_KIND, _KIND, *[_POINTER] * 7, _COUNT, _COUNT),
+    "norm": (_KIND, _KIND, *[_POINTER] * 4, _COUNT, _COUNT, _NUMBER),
+    "norm_back": (_KIND, _KIND, *[_POINTER] * 6, _COUNT, _COUNT),
     "heads": (_KIND, *[_POINTER] * 6),
     "heads_back": (_KIND, *[_POINTER] * 8),
     "drop": (_KIND, _POINTER, _POINTER, _COUNT, _COUNT, _KIND, _NUMBER),
