@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from gptkit.model.dropout import Dropout
 
-# Scores of so many queries, for all sequences and heads of a batch, still mostly fit the caches of a CPU.
+# Fewer at a time make more and smaller products, more at a time scores that a CPU's caches do not hold.
 _QUERIES_AT_ONCE = 256
 
 
@@ -91,7 +91,7 @@ def matmul_is_faster(q: Tensor, p: float) -> bool:
 
     With dropout torch leaves its fused kernel and takes 1.6 times as long in float32, 3 times in
     bfloat16. The kernel's bfloat16 backward is slow for short sequences: 5 times as long at 64
-    tokens, twice at 256, even at 512, where the scores need the most memory of all activations.
+    tokens, twice at 256, 1.7 at 512, where the scores need the most memory of all activations.
     benchmarks/model_parts.py measures it.
     """
     if not q.is_cpu or not torch.is_grad_enabled():
@@ -110,8 +110,8 @@ def attend_by_matmul(
 ) -> Tensor:
     """Do what torch's kernel does, spelled out: two matrix products with a softmax between.
 
-    A block of queries at a time, which leaves out the keys that none of them sees: at 512 tokens in
-    half of the time of one block, by benchmarks/model_parts.py. Arguments as of `attend`.
+    A block of queries at a time, which leaves out the keys that none of them sees: at 512 tokens 1.3
+    to 1.8 times as fast as one block (benchmarks/model_parts.md). Arguments as of `attend`.
     """
     num_queries, groups = q.shape[2], q.shape[1] // k.shape[1]
     if groups > 1:
