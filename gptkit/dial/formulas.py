@@ -98,15 +98,16 @@ def adamw_rate(n_embd: int) -> float:
 
 
 # Dropout and weight decay, from how many passes over the text times weights for each token on.
-_REGULARISATION = ((250.0, (0.2, 1.0)), (100.0, (0.1, 0.1)), (0.0, (0.0, 0.1)))
+_REGULARISATION = ((250.0, (0.2, 1.0)), (50.0, (0.2, 0.1)), (12.0, (0.1, 0.1)), (0.0, (0.0, 0.1)))
 
 
 def regularisation(epochs: float, weights: float, train_tokens: float) -> tuple[float, float]:
     """Return (dropout, weight decay) where a model of so many weights reads a text so many times.
 
     What is learned by heart grows with both. At 40 passes and 13 weights a token the loss is 3.6
-    without dropout, 1.86 with 0.2, and 1.81 with a decay of 1.0 beside it; at 15 and 4.4 it is 1.61
-    without and 1.65 with dropout (benchmarks/dial.md). Decay is per unit of learning rate.
+    without dropout, 1.86 with 0.2, and 1.81 with a decay of 1.0 beside it; at 11 and 3.2 it is 1.69
+    without, where 0.2 gives 1.45; at 6 and 1.3 nothing is needed (benchmarks/dial.md). Decay is per
+    unit of learning rate.
     """
     pressure = epochs * weights / train_tokens
     return next(found for least, found in _REGULARISATION if pressure >= least)

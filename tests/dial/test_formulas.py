@@ -47,9 +47,9 @@ def test_a_shorter_run_takes_larger_steps():
 
 
 def test_dropout_grows_with_what_could_be_learned_by_heart():
-    found = [formulas.regularisation(epochs, 4e5, train_tokens=1e5) for epochs in (1, 15, 30, 80)]
+    found = [formulas.regularisation(epochs, 4e5, train_tokens=1e5) for epochs in (1, 4, 15, 80)]
 
-    assert [dropout for dropout, _ in found] == [0.0, 0.0, 0.1, 0.2]
+    assert [dropout for dropout, _ in found] == [0.0, 0.1, 0.2, 0.2]
     assert [decay for _, decay in found] == [0.1, 0.1, 0.1, 1.0]
     # nanoGPT's GPU recipe for Shakespeare
     assert formulas.regularisation(82, 10.6e6, 1e6)[0] == 0.2
