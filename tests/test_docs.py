@@ -191,10 +191,12 @@ def test_the_attention_of_the_plugins_page_trains_and_samples(tmp_path):
         )  # fmt: skip
 
     trained = gptkit("train", "my.yaml", "--set", "training.max_steps=2")
+    refused = gptkit("sample", "--prompt", "the")
     sampled = gptkit("sample", "--prompt", "the", "--max-new-tokens", "70", "--allow-plugins")
 
     code = [line for line in files["my_attention.py"].splitlines() if line.strip()]
     assert len(code) <= 40
     assert trained.returncode == 0, trained.stderr
+    assert refused.returncode == 2
     assert sampled.returncode == 0, sampled.stderr
     assert sampled.stdout.startswith("the") and len(sampled.stdout) > 70

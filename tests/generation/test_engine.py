@@ -233,7 +233,7 @@ def test_prompts_of_any_lengths_together_give_what_each_gives_alone(
     settings: dict[str, Any], dtype: torch.dtype
 ) -> None:
     model = tiny_model(**settings).to(dtype)
-    prompts = [[i % 11 for i in range(length)] for length in (1, 30, 12, 4, 11)]
+    prompts = [[i % 11 for i in range(length)] for length in (1, 30, 4, 12, 4, 11, 13)]
     sampling = SamplingConfig(temperature=1.5, max_new_tokens=CONTEXT_LENGTH + 2)
 
     together = grown(model, prompts, sampling)
@@ -252,7 +252,7 @@ def test_a_sample_is_the_same_among_one_to_sixteen(
 
     all_samples = rows(model, PROMPT, sampling, num_samples=16)
 
-    for count in (1, 8, 15):
+    for count in (1, 3, 8, 15):
         assert rows(model, PROMPT, sampling, num_samples=count) == all_samples[:count]
 
 
