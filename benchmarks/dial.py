@@ -26,7 +26,7 @@ from gptkit.config.yaml12 import write_yaml
 from gptkit.data.batches import EvaluationWindows, TrainingWindows
 from gptkit.data.dataset import Dataset
 from gptkit.data.prepare import prepare_dataset
-from gptkit.dial import Facts, choose
+from gptkit.dial import Facts, Speed, choose
 from gptkit.model import GPT
 from gptkit.model.config import ModelConfig
 from gptkit.recipes.train.dialled import trial_speed
@@ -121,15 +121,16 @@ class Bench:
             vocab_size=vocab_size,
             train_tokens=splits["train"].tokens,
             val_tokens=splits["val"].tokens,
-            tokens_per_second=lambda model: self._speed(model, vocab_size),
+            speed=lambda model: self._speed(model, vocab_size),
         )
         return choose(config, facts).config, dataset
 
-    def _speed(self, model: ModelConfig, vocab_size: int) -> float:
-        """Return the tokens per second of the processor's time."""
+    def _speed(self, model: ModelConfig, vocab_size: int) -> Speed:
+        """Return how fast a model is trained, by the processor's time."""
         wall, own = time.perf_counter(), time.process_time()
         speed = trial_speed(model, vocab_size, self.runtime)
-        return speed * (time.perf_counter() - wall) / (time.process_time() - own)
+        share = (time.process_time() - own) / (time.perf_counter() - wall)
+        return Speed(speed.tokens_per_second / share, speed.step_seconds * share)
 
     def _data(self) -> dict[str, Any]:
         if self.text is None:

@@ -29,6 +29,16 @@ _MAX_EVALUATIONS = 5
 
 
 @dataclass(frozen=True)
+class Speed:
+    """How fast all devices together train a model."""
+
+    tokens_per_second: float
+    """Forward and backward passes alone."""
+    step_seconds: float = 0.0
+    """What an optimizer step takes, however many tokens it learns from."""
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the choices depend on beside the config."""
 
@@ -36,8 +46,8 @@ class Facts:
     train_tokens: int
     val_tokens: int = 0
     devices: int = 1
-    tokens_per_second: Callable[[ModelConfig], float] | None = None
-    """How fast all devices train a model of these settings; asked under a time budget only."""
+    speed: Callable[[ModelConfig], Speed] | None = None
+    """That of a model of these settings; asked under a time budget only."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,7 @@ def _shape(config: RunConfig, facts: Facts, keys: frozenset[str]) -> Stage:
     chosen, tokens, distance = config, 0.0, math.inf
     for depth in range(1, _MAX_DEPTH + 1):
         larger = _at_depth(config, depth, facts, keys)
-        in_time = _tokens_in_time(larger, facts)
+        in_time = _tokens_in_time(larger, facts, keys)
         wanted = formulas.tokens_to_learn_from(_weights(larger.model, facts))
         farther = abs(math.log(in_time / wanted)) > distance
         if depth > 1 and (farther or most < wanted):
@@ -191,7 +201,7 @@ def _tokens(config: RunConfig, facts: Facts, keys: frozenset[str]) -> float:
     if training.max_steps is not None and not keys & {"training.max_steps", "training.batch_size"}:
         limits.append(training.max_steps * training.batch_size * config.model.context_length)
     if training.time_budget is not None:
-        limits.append(_tokens_in_time(config, facts))
+        limits.append(_tokens_in_time(config, facts, keys))
     if training.max_tokens is not None:
         limits.append(training.max_tokens)
     if training.max_epochs is not None:
@@ -203,11 +213,16 @@ def _tokens(config: RunConfig, facts: Facts, keys: frozenset[str]) -> float:
     return min(limits)
 
 
-def _tokens_in_time(config: RunConfig, facts: Facts) -> float:
+def _tokens_in_time(config: RunConfig, facts: Facts, keys: frozenset[str]) -> float:
     """Return the tokens that the time budget is enough for."""
-    assert config.training.time_budget is not None and facts.tokens_per_second is not None
+    assert config.training.time_budget is not None and facts.speed is not None
     seconds = _TRAINING_SHARE * config.training.time_budget
-    return max(1.0, seconds * facts.tokens_per_second(config.model))
+    speed = facts.speed(config.model)
+    most = max(1.0, seconds * speed.tokens_per_second)
+    batch = float(config.training.batch_size * config.model.context_length)
+    if "training.batch_size" in keys:
+        batch = formulas.batch_tokens(most)
+    return max(1.0, seconds / (seconds / most + speed.step_seconds / batch))
 
 
 def _weights(model: ModelConfig, facts: Facts) -> int:

@@ -26,6 +26,7 @@ from gptkit.generation.graphs import Recorded
 from gptkit.generation.int8 import Int8Weights
 from gptkit.generation.native.model import BoundStep, native_step
 from gptkit.generation.products import build_product
+from gptkit.model.activations import soft_capped
 from gptkit.model.attention import CausalSelfAttention
 from gptkit.model.cache import KVCache
 from gptkit.model.gpt import GPT, Block
@@ -204,11 +205,10 @@ class RowDecoder:
         logits = self._head(self._model.final_norm(x)).float()
         positions.add_(1)
         places.add_(1)
-        softcap = self._model.logit_softcap
-        if softcap is None:
+        if self._model.logit_softcap is None:
             return logits
         # float64: in float32 the last few of all elements would be rounded in another way.
-        return (softcap * torch.tanh(logits.double() / softcap)).float()
+        return soft_capped(logits.double(), self._model.logit_softcap).float()
 
     def _embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Return what each row's new token starts from, (R, C)."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from gptkit.model.activations import soft_capped
 from gptkit.model.attention import Attention
 from gptkit.model.cache import Cache, LayerCache, RecentTokens
 from gptkit.model.config import ATTENTIONS, MLPS, POSITIONS, ModelConfig
@@ -135,9 +136,7 @@ class GPT(nn.Module):
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Return the logits of hidden vectors: (..., C) -> (..., V)."""
-        logits = F.linear(hidden, self.head_weight)
-        softcap = self.logit_softcap
-        return logits if softcap is None else softcap * torch.tanh(logits / softcap)
+        return soft_capped(F.linear(hidden, self.head_weight), self.logit_softcap)
 
     @property
     def head_weight(self) -> Tensor:

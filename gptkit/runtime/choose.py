@@ -26,13 +26,13 @@ _CPU_BFLOAT16_WIDTH = 128
 _MULTIPLIED, _EMULATED = 1.25, 0.5
 _TRIAL_SIZES = (256, 384, 512)
 
-# Compiling takes about a minute on a GPU and saves up to half of the time after it. On a CPU it takes 10 to 50 seconds;
+# Compiling takes about a minute on a GPU and saves up to half of the time after it. On a CPU it takes 10 to 80 seconds;
 # beside gptkit's own parts (gptkit/model/native) it saves 10 to 35 % of a step at 128 channels, nothing or less
-# from 256 on (benchmarks/cpu_training.md).
-_COMPILE_PAYS_AFTER_SECONDS = 180.0
+# from 256 on (benchmarks/cpu_training.md). A busy machine makes a CPU look slow, and compiling slower still.
+_COMPILE_PAYS_AFTER_SECONDS = {"cuda": 180.0, "cpu": 600.0}
 _PARTS_ARE_AS_FAST_WIDTH = 256
 _CPP_COMPILERS = ("g++", "clang++", "cl")
-_EAGER_UTILISATION = 0.2
+_EAGER_UTILISATION = 0.3  # of the products' rate alone; the quickstart on two cores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +153,7 @@ def choose_compile(
         return False, ""
     obstacle = _gpu_obstacle(device) if device.type == "cuda" else _cpu_obstacle(workload)
     seconds = _eager_seconds(device, dtype, workload)
-    if seconds is not None and seconds < _COMPILE_PAYS_AFTER_SECONDS:
+    if seconds is not None and seconds < _COMPILE_PAYS_AFTER_SECONDS[device.type]:
         obstacle = "the run is short"
     if seconds is None and device.type == "cpu":
         obstacle = obstacle or "the run may be short"

@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from gptkit.data.batches import IGNORE_INDEX
+from gptkit.model.activations import soft_capped
 
 # Logits of one chunk. On a CPU 333 rows of GPT-2's vocabulary: fewer read and write the head's
 # gradient too often, more only cost memory. A GPU needs larger products.
@@ -44,7 +45,7 @@ def whole_logits(hidden: Tensor, head: Tensor, softcap: float | None) -> Tensor:
     logits = F.linear(hidden, padded(head))
     if logits.shape[-1] > len(head):
         logits = logits[..., : len(head)]
-    return logits if softcap is None else softcap * torch.tanh(logits / softcap)
+    return soft_capped(logits, softcap)
 
 
 def padded(head: Tensor) -> Tensor:

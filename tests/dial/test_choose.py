@@ -1,9 +1,11 @@
 """What the dial makes of a config: all that is open, nothing that was given, each with a reason."""
 
+from dataclasses import replace
+
 import pytest
 
 from gptkit.config import dump_config, load_config, parse_override
-from gptkit.dial import Facts, choose, keep_choices, open_keys
+from gptkit.dial import Facts, Speed, choose, keep_choices, open_keys
 from gptkit.dial.formulas import flops_per_token, num_weights
 from gptkit.errors import ConfigError
 
@@ -23,17 +25,11 @@ def load(tmp_path):
 
 
 def facts(flops=LAPTOP, *, vocab_size=65, train_tokens=1_000_000, **others):
-    def tokens_per_second(model):
-        return flops / flops_per_token(
-            model.n_layer, model.n_embd, model.context_length, vocab_size
-        )
+    def speed(model):
+        each = flops_per_token(model.n_layer, model.n_embd, model.context_length, vocab_size)
+        return Speed(flops / each)
 
-    return Facts(
-        vocab_size=vocab_size,
-        train_tokens=train_tokens,
-        tokens_per_second=tokens_per_second,
-        **others,
-    )
+    return Facts(vocab_size=vocab_size, train_tokens=train_tokens, speed=speed, **others)
 
 
 def test_without_depth_and_time_nothing_is_open(load):
@@ -121,9 +117,20 @@ def test_the_chosen_model_sees_tokens_enough_in_its_time(load):
 
     model = choose(load("training: {time_budget: 10m}"), known).config.model
 
-    assert known.tokens_per_second is not None
-    tokens = 600 * known.tokens_per_second(model)
+    assert known.speed is not None
+    tokens = 600 * known.speed(model).tokens_per_second
     assert tokens > num_weights(model.n_layer, model.n_embd, 1024)
+
+
+def test_what_an_optimizer_step_takes_counts_once_for_each_batch(load):
+    config = load("training: {time_budget: 100, batch_size: 8}", "model.context_length=100")
+    each = 0.1  # as long as 800 tokens take
+
+    def steps_between_evaluations(step_seconds):
+        known = replace(facts(), speed=lambda model: Speed(8000.0, step_seconds))
+        return choose(config, known).config.training.eval_every
+
+    assert steps_between_evaluations(0.0) == 2 * steps_between_evaluations(each)
 
 
 def test_depth_alone_chooses_how_long_to_train(load):

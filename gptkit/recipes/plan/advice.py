@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from gptkit.config import RunConfig
 from gptkit.model.config import ModelConfig
+from gptkit.recipes.plan.facts import Plan
 from gptkit.tokenizers.config import BPEConfig
 from gptkit.training.optimizer_config import AdamWConfig
-
-if TYPE_CHECKING:
-    from gptkit.recipes.plan.plan import Plan
 
 _MANY_EPOCHS = 8
 _EPOCHS_FOR_NGRAMS = 6  # at 12 they harm, at 1 they help (benchmarks/ablation.md)

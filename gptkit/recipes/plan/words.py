@@ -11,7 +11,8 @@ from typing import Any
 from gptkit.config import Override, find_config, parse_override
 from gptkit.loggers.console import duration
 from gptkit.recipes.journal import TerminalProgress, say
-from gptkit.recipes.plan.plan import Plan, make_plan
+from gptkit.recipes.plan.facts import Plan
+from gptkit.recipes.plan.plan import make_plan
 from gptkit.recipes.train.check import check
 from gptkit.recipes.train.inherit import load_whole_config
 from gptkit.runtime.interrupt import Interrupt
