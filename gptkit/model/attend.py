@@ -7,11 +7,16 @@ The T queries stand at the last T of the keys' S positions: S = T in training, S
 
 from __future__ import annotations
 
+import ctypes
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from gptkit.model.dropout import Dropout
+from gptkit.model.dropout import Dropout, new_dropping
+from gptkit.model.native.parts import KINDS, Dropping, View, parts_for
 
 # Fewer at a time make more and smaller products, more at a time scores that a CPU's caches do not hold.
 _QUERIES_AT_ONCE = 256
@@ -113,6 +118,7 @@ def attend_by_matmul(
     A block of queries at a time, which leaves out the keys that none of them sees: at 512 tokens 1.3
     to 1.8 times as fast as one block (benchmarks/model_parts.md). Arguments as of `attend`.
     """
+    parts = None if same_document is not None else parts_for(q, k, v)
     num_queries, groups = q.shape[2], q.shape[1] // k.shape[1]
     if groups > 1:
         k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
@@ -122,10 +128,14 @@ def attend_by_matmul(
         first = k.shape[2] - num_queries + start  # the key at the place of the first of them
         end = first + queries.stop - start
         keys = slice(0 if window is None else max(0, first - window + 1), end)
+        qkv = (q[:, :, queries], k[:, :, keys], v[:, :, keys])
+        if parts is not None:
+            blocks.append(_attend_by_parts(parts, *qkv, window, dropout))
+            continue
         mask = causal_mask(queries.stop - start, end - keys.start, window=window, device=q.device)
         if same_document is not None:
             mask = mask & same_document[:, :, queries, keys]
-        blocks.append(_attend_to(q[:, :, queries], k[:, :, keys], v[:, :, keys], mask, dropout))
+        blocks.append(_attend_to(*qkv, mask, dropout))
     return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=2)
 
 
@@ -140,3 +150,57 @@ def _attend_to(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dropout: Dropout |
     if dropout is not None:
         weights = dropout(weights)
     return torch.bmm(weights, v.flatten(0, 1)).view(q.shape)
+
+
+def _attend_by_parts(
+    parts: ctypes.CDLL, q: Tensor, k: Tensor, v: Tensor, window: int | None, dropout: Dropout | None
+) -> Tensor:
+    """q: (B, H, T, D), at the last of the keys' places; k, v: (B, H, S, D) -> (B, H, T, D)."""
+    p = dropout.p if dropout is not None and dropout.training else 0.0
+    heads = (x.flatten(0, 1) for x in (q, k, v))
+    y: Tensor = _CompiledAttention.apply(parts, *heads, window, p)  # type: ignore[no-untyped-call]
+    return y.view(q.shape)
+
+
+class _CompiledAttention(torch.autograd.Function):
+    """The softmax between the products with its mask and dropout in one pass, and one back.
+
+    q: (N, T, D); k, v: (N, S, D). Only the weights are kept: which of them dropout left, its seed says.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        parts: ctypes.CDLL,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        window: int | None,
+        p: float,
+    ) -> Tensor:
+        weights = torch.bmm(q, k.mT)  # as yet scores, (N, T, S)
+        count, num_queries, num_keys = weights.shape
+        first = num_keys - num_queries
+        view = View(count, num_queries, num_keys, first, window or num_keys, q.shape[-1] ** -0.5)
+        how = new_dropping(p) if p else Dropping()
+        kept = torch.empty_like(weights) if p else weights
+        parts.gptkit_weigh(
+            *(KINDS[q.dtype], ctypes.addressof(view), ctypes.addressof(how)),
+            *(weights.data_ptr(), kept.data_ptr() if p else None),
+        )
+        ctx.parts, ctx.view, ctx.how, ctx.p = parts, view, how, p
+        ctx.save_for_backward(q, k, v, weights)
+        return torch.bmm(kept, v)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, weights = ctx.saved_tensors
+        gradient = torch.bmm(dy, v.mT)  # of the weights, then of the scores
+        kept = torch.empty_like(weights) if ctx.p else weights
+        ctx.parts.gptkit_weigh_back(
+            *(KINDS[q.dtype], ctypes.addressof(ctx.view), ctypes.addressof(ctx.how)),
+            *(weights.data_ptr(), gradient.data_ptr(), kept.data_ptr() if ctx.p else None),
+        )
+        dq, dk = torch.bmm(gradient, k), torch.bmm(gradient.mT, q)
+        return None, dq, dk, torch.bmm(kept.mT, dy), None, None

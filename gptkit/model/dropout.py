@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from gptkit.model.native.parts import KINDS, parts_for
+from gptkit.model.native.parts import KINDS, Dropping, parts_for
 
 
 class Dropout(nn.Module):
@@ -70,7 +70,7 @@ class _CompiledDropout(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, parts: ctypes.CDLL, x: Tensor, p: float) -> Tensor:
-        ctx.parts, ctx.how = parts, (_seed(), *_share(p))
+        ctx.parts, ctx.how = parts, new_dropping(p)
         return _drop(parts, x, ctx.how)
 
     @staticmethod
@@ -79,10 +79,16 @@ class _CompiledDropout(torch.autograd.Function):
         return None, _drop(ctx.parts, gradient, ctx.how), None
 
 
-def _drop(parts: ctypes.CDLL, x: Tensor, how: tuple[int, int, float]) -> Tensor:
+def new_dropping(p: float) -> Dropping:
+    """Return what the compiled parts are to drop, from a new seed of torch's."""
+    return Dropping(_seed(), *_share(p))
+
+
+def _drop(parts: ctypes.CDLL, x: Tensor, how: Dropping) -> Tensor:
     x = x.contiguous()
     y = torch.empty_like(x)
-    parts.gptkit_drop(KINDS[x.dtype], x.data_ptr(), y.data_ptr(), x.numel(), *how)
+    places = (x.data_ptr(), y.data_ptr(), x.numel(), ctypes.addressof(how))
+    parts.gptkit_drop(KINDS[x.dtype], *places)
     return y
 
 

@@ -97,6 +97,28 @@ def test_dropout_of_the_weights_keeps_their_mean() -> None:
     torch.testing.assert_close(mean, attend(q, k, v), atol=0.15, rtol=0)
 
 
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.usefixtures("way")
+def test_dropped_weights_get_the_gradient_of_those_that_were_left(window: int | None) -> None:
+    length = heads(1, 1, 0).shape[-1]
+    q, k = (heads(4, length, seed).requires_grad_() for seed in (0, 1))
+    v = torch.eye(length).expand(2, 4, -1, -1)  # so that what comes out is the weights
+    direction = torch.randn(2, 4, length, length, generator=torch.Generator().manual_seed(2))
+
+    dropped = attend(q, k, v, window=window, dropout=Dropout(0.5))
+    dropped.backward(direction)
+
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    weights = scores.masked_fill(~causal_mask(length, length, window=window), -torch.inf).softmax(
+        -1
+    )
+    left = weights * 2 * (dropped != 0)
+    torch.testing.assert_close(dropped, left)
+    assert 0.3 < (dropped != 0).sum() / (weights != 0).sum() < 0.7
+    expected = torch.autograd.grad(left, (q, k), direction)
+    torch.testing.assert_close((q.grad, k.grad), expected, atol=1e-6, rtol=1e-4)
+
+
 def test_the_product_is_spelled_out_only_where_that_is_faster() -> None:
     q = heads(4, 8, 0)
 

@@ -2,6 +2,7 @@
 
     norm       RMSNorm                                            gptkit/model/norm.py
     heads      from one product to queries, keys and values       gptkit/model/heads.py
+    weigh      softmax of attention, with its mask and dropout    gptkit/model/attend.py
     drop       dropout                                            gptkit/model/dropout.py
     bend       activations, SwiGLU's gate among them              gptkit/model/activations.py
 

@@ -7,14 +7,13 @@
 // Shapes: N vectors of `width` channels; B batch, T positions, H query and G key/value heads of D channels.
 
 #include "activations.h"
+#include "dropout.h"
+#include "softmax.h"
 #include <cmath>
-#include <cstring>
 #include <omp.h>
 #include <vector>
 
 namespace {
-
-constexpr int64_t ALONE = 1 << 14;  // numbers up to which one thread is as fast
 
 // A learned weight's gradient, `size` numbers in each thread.
 struct Sums {
@@ -118,31 +117,6 @@ template <class X>
 void (*const bend_back_by_number[])(const X*, const X*, const X*, X*, X*, int64_t) = {
     bend_back<SILU_GATE, X>, bend_back<GELU, X>, bend_back<GELU_TANH, X>, bend_back<RELU, X>, bend_back<RELU2, X>,
 };
-
-// The i-th 64 random bits of a seed. Reference: SplitMix64, Steele et al., OOPSLA 2014, doi:10.1145/2714064.2660195.
-inline uint64_t random_bits(uint64_t seed, uint64_t i) {
-    uint64_t z = seed + (i + 1) * 0x9E3779B97F4A7C15;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-    return z ^ (z >> 31);
-}
-
-// Number i gets 16 random bits, the same whoever works on it: y = 0 where they are below `dropped`, else scale x.
-template <class X>
-void drop(const X* x, X* y, int64_t count, uint64_t seed, int dropped, float scale) {
-    constexpr int64_t WORDS = 256, SIZE = 4 * WORDS;  // numbers at a time
-    #pragma omp parallel for if (count > ALONE)
-    for (int64_t start = 0; start < count; start += SIZE) {
-        uint64_t words[WORDS];
-        uint16_t bits[SIZE];
-        #pragma omp simd
-        for (int64_t i = 0; i < WORDS; i++) words[i] = random_bits(seed, start / 4 + i);
-        std::memcpy(bits, words, sizeof words);
-        int64_t size = count - start < SIZE ? count - start : SIZE;
-        #pragma omp simd
-        for (int64_t i = 0; i < size; i++) put(y + start + i, bits[i] < dropped ? 0.f : scale * one(x + start + i));
-    }
-}
 
 }  // namespace
 
@@ -293,8 +267,22 @@ void gptkit_bend_back(int kind, int activation, const void* dy, const void* x, c
 }
 
 // x -> y, `count` of each.
-void gptkit_drop(int kind, const void* x, void* y, int64_t count, uint64_t seed, int dropped, float scale) {
-    with(kind, [&](auto number) { drop((decltype(number)*)x, (decltype(number)*)y, count, seed, dropped, scale); });
+void gptkit_drop(int kind, const void* x, void* y, int64_t count, const Dropping* d) {
+    with(kind, [&](auto number) { drop((decltype(number)*)x, (decltype(number)*)y, count, *d); });
+}
+
+// scores (M, T, S) -> weights in their place; kept, the same shape or null: what dropout makes of them.
+void gptkit_weigh(int kind, const View* view, const Dropping* d, void* scores, void* kept) {
+    with(kind, [&](auto number) { weigh(*view, *d, (decltype(number)*)scores, (decltype(number)*)kept); });
+}
+
+// gradient (M, T, S) of what dropout made of the weights -> that of the scores, in its place; kept as above.
+void gptkit_weigh_back(int kind, const View* view, const Dropping* d, const void* weights, void* gradient,
+                       void* kept) {
+    with(kind, [&](auto number) {
+        typedef decltype(number)* X;
+        weigh_back(*view, *d, (X)weights, (X)gradient, (X)kept);
+    });
 }
 
 }

@@ -19,9 +19,11 @@ _ARGUMENTS = {
     "norm_back": (_KIND, _KIND, *[_POINTER] * 6, _COUNT, _COUNT),
     "heads": (_KIND, *[_POINTER] * 6),
     "heads_back": (_KIND, *[_POINTER] * 8),
-    "drop": (_KIND, _POINTER, _POINTER, _COUNT, _COUNT, _KIND, _NUMBER),
+    "drop": (_KIND, _POINTER, _POINTER, _COUNT, _POINTER),
     "bend": (_KIND, _KIND, *[_POINTER] * 3, _COUNT),
     "bend_back": (_KIND, _KIND, *[_POINTER] * 5, _COUNT),
+    "weigh": (_KIND, *[_POINTER] * 4),
+    "weigh_back": (_KIND, *[_POINTER] * 5),
 }
 
 
@@ -37,6 +39,21 @@ class Heads(ctypes.Structure):
         ("position_stride", _COUNT),
         ("eps", _NUMBER),
     )
+
+
+class View(ctypes.Structure):
+    """What softmax.h calls so: of the scores of attention, their sizes, what a query sees, and their scale."""
+
+    _fields_ = (
+        *((name, _COUNT) for name in ("matrices", "queries", "keys", "first", "window")),
+        ("scale", _NUMBER),
+    )
+
+
+class Dropping(ctypes.Structure):
+    """What dropout.h calls so: which numbers become 0, and what the others are multiplied by."""
+
+    _fields_ = (("seed", ctypes.c_uint64), ("dropped", _COUNT), ("scale", _NUMBER))
 
 
 def parts_for(x: Tensor, *others: Tensor) -> ctypes.CDLL | None:
