@@ -179,6 +179,7 @@ class _CompiledAttention(torch.autograd.Function):
         p: float,
     ) -> Tensor:
         weights = torch.bmm(q, k.mT)  # as yet scores, (N, T, S)
+        q, k, v = (x.to(weights.dtype) for x in (q, k, v))  # as autocast multiplies them
         count, num_queries, num_keys = weights.shape
         first = num_keys - num_queries
         view = View(count, num_queries, num_keys, first, window or num_keys, q.shape[-1] ** -0.5)

@@ -97,6 +97,19 @@ def test_dropout_of_the_weights_keeps_their_mean() -> None:
     torch.testing.assert_close(mean, attend(q, k, v), atol=0.15, rtol=0)
 
 
+@pytest.mark.usefixtures("way")
+def test_autocast_multiplies_in_half_precision_and_gradients_come_back_as_what_went_in() -> None:
+    q, k, v = (heads(4, 9, seed).requires_grad_() for seed in range(3))
+
+    with torch.autocast("cpu", torch.bfloat16):
+        y = attend(q, k, v, dropout=Dropout(1e-9))
+    y.sum().backward()
+
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y.float(), attend(q, k, v), atol=0.02, rtol=0.02)
+    assert {x.grad.dtype for x in (q, k, v)} == {torch.float32}
+
+
 @pytest.mark.parametrize("window", [None, 3])
 @pytest.mark.usefixtures("way")
 def test_dropped_weights_get_the_gradient_of_those_that_were_left(window: int | None) -> None:
