@@ -26,7 +26,6 @@ from gptkit.generation.graphs import Recorded
 from gptkit.generation.int8 import Int8Weights
 from gptkit.generation.native.model import BoundStep, native_step
 from gptkit.generation.products import build_product
-from gptkit.model.activations import soft_capped
 from gptkit.model.attention import CausalSelfAttention
 from gptkit.model.cache import KVCache
 from gptkit.model.gpt import GPT, Block
@@ -208,7 +207,7 @@ class RowDecoder:
         if self._model.logit_softcap is None:
             return logits
         # float64: in float32 the last few of all elements would be rounded in another way.
-        return soft_capped(logits.double(), self._model.logit_softcap).float()
+        return self._model.soft_capped(logits.double()).float()
 
     def _embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Return what each row's new token starts from, (R, C)."""

@@ -1,4 +1,4 @@
-"""What bends the inner channels of an MLP, each channel by itself; and the logits."""
+"""What bends the inner channels of an MLP, each channel by itself."""
 
 from __future__ import annotations
 
@@ -102,11 +102,3 @@ ACTIVATIONS = {
     "relu2": Activation(4, _squared_relu),
 }
 """By the name that `mlp: {name: ...}` gives them. relu2: Primer, arXiv:2109.08668, section 3."""
-
-
-def soft_capped(logits: Tensor, softcap: float | None) -> Tensor:
-    """Return softcap * tanh(logits / softcap), any shape -> the same; None: logits as they are.
-
-    Source: Gemma 2, arXiv:2408.00118, section 2.
-    """
-    return logits if softcap is None else softcap * torch.tanh(logits / softcap)

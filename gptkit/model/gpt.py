@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from gptkit.model.activations import soft_capped
 from gptkit.model.attention import Attention
 from gptkit.model.cache import Cache, LayerCache, RecentTokens
 from gptkit.model.config import ATTENTIONS, MLPS, POSITIONS, ModelConfig
@@ -136,7 +135,12 @@ class GPT(nn.Module):
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Return the logits of hidden vectors: (..., C) -> (..., V)."""
-        return soft_capped(F.linear(hidden, self.head_weight), self.logit_softcap)
+        return self.soft_capped(F.linear(hidden, self.head_weight))
+
+    def soft_capped(self, logits: Tensor) -> Tensor:
+        """Return softcap * tanh(logits / softcap), any shape -> the same (Gemma 2, arXiv:2408.00118, section 2)."""
+        softcap = self.logit_softcap
+        return logits if softcap is None else softcap * torch.tanh(logits / softcap)
 
     @property
     def head_weight(self) -> Tensor:
@@ -146,7 +150,7 @@ class GPT(nn.Module):
 
     @property
     def logit_softcap(self) -> float | None:
-        """What bounds the logits, as softcap * tanh(logits / softcap); None: nothing does."""
+        """What bounds the logits; None: nothing does."""
         return self.config.logit_softcap
 
     def new_cache(self, batch_size: int, max_length: int) -> Cache:

@@ -18,7 +18,6 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from gptkit.data.batches import IGNORE_INDEX
-from gptkit.model.activations import soft_capped
 
 # Logits of one chunk. On a CPU 333 rows of GPT-2's vocabulary: fewer read and write the head's
 # gradient too often, more only cost memory. A GPU needs larger products.
@@ -40,12 +39,10 @@ def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(flat, targets.flatten(), ignore_index=IGNORE_INDEX, reduction="none")
 
 
-def whole_logits(hidden: Tensor, head: Tensor, softcap: float | None) -> Tensor:
-    """Return softcap * tanh(hidden @ head^T / softcap): (B, T, C), (V, C) -> (B, T, V)."""
+def whole_logits(hidden: Tensor, head: Tensor) -> Tensor:
+    """Return hidden @ head^T: (B, T, C), (V, C) -> (B, T, V)."""
     logits = F.linear(hidden, padded(head))
-    if logits.shape[-1] > len(head):
-        logits = logits[..., : len(head)]
-    return soft_capped(logits, softcap)
+    return logits[..., : len(head)] if logits.shape[-1] > len(head) else logits
 
 
 def padded(head: Tensor) -> Tensor:

@@ -22,6 +22,9 @@ class LanguageModel(Protocol):
     def logit_softcap(self) -> float | None:
         """What bounds the logits; None: nothing does."""
 
+    def soft_capped(self, logits: Tensor) -> Tensor:
+        """Return them bounded: (B, T, V) -> (B, T, V)."""
+
     def hidden(self, tokens: Tensor, *, documents: Tensor | None) -> Tensor:
         """Return what the head reads: (B, T) -> (B, T, C)."""
 
@@ -52,7 +55,7 @@ class NextTokenObjective(nn.Module):
         if head is None:
             return token_losses(model.unembed(hidden), targets).sum()
         if takes_whole_logits(model, hidden):
-            return token_losses(whole_logits(hidden, head, model.logit_softcap), targets).sum()
+            return token_losses(model.soft_capped(whole_logits(hidden, head)), targets).sum()
         return chunked_loss(
             hidden.flatten(0, 1),
             head,
