@@ -59,6 +59,10 @@ class Rung(nn.Module, ABC):
     def unembed(self, hidden: Tensor) -> Tensor:
         """Return the logits of hidden vectors: (..., C) -> (..., V)."""
 
+    def soft_capped(self, logits: Tensor) -> Tensor:
+        """Return them as they are."""
+        return logits
+
     @abstractmethod
     def new_cache(self, batch_size: int, max_length: int) -> StateCache:
         """Return an empty cache."""
