@@ -43,7 +43,7 @@ def attend(
         reach = window + num_queries - 1
         k, v = k[:, :, -reach:], v[:, :, -reach:]
     num_keys = k.shape[2]
-    p = dropout.p if dropout is not None and dropout.training else 0.0
+    p = 0.0 if dropout is None else dropout.share
     if matmul_is_faster(q, p):
         return attend_by_matmul(
             q, k, v, window=window, same_document=same_document, dropout=dropout
@@ -156,7 +156,7 @@ def _attend_by_parts(
     parts: ctypes.CDLL, q: Tensor, k: Tensor, v: Tensor, window: int | None, dropout: Dropout | None
 ) -> Tensor:
     """q: (B, H, T, D), at the last of the keys' places; k, v: (B, H, S, D) -> (B, H, T, D)."""
-    p = dropout.p if dropout is not None and dropout.training else 0.0
+    p = 0.0 if dropout is None else dropout.share
     heads = (x.flatten(0, 1) for x in (q, k, v))
     y: Tensor = _CompiledAttention.apply(parts, *heads, window, p)  # type: ignore[no-untyped-call]
     return y.view(q.shape)

@@ -21,9 +21,14 @@ class Dropout(nn.Module):
         super().__init__()
         self.p = p
 
+    @property
+    def share(self) -> float:
+        """Which share is zeroed now: none in evaluation."""
+        return self.p if self.training else 0.0
+
     def forward(self, x: Tensor) -> Tensor:
         """x: any shape -> the same shape."""
-        if not self.training or self.p == 0:
+        if self.share == 0:
             return x
         if not x.is_cpu:
             return F.dropout(x, self.p)

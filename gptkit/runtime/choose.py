@@ -32,7 +32,8 @@ _TRIAL_SIZES = (256, 384, 512)
 _COMPILE_PAYS_AFTER_SECONDS = {"cuda": 180.0, "cpu": 600.0}
 _PARTS_ARE_AS_FAST_WIDTH = 256
 _CPP_COMPILERS = ("g++", "clang++", "cl")
-_EAGER_UTILISATION = 0.3  # of the products' rate alone; the quickstart on two cores
+# Of the rate of products alone; on a CPU that of the quickstart.
+_EAGER_UTILISATION = {"cuda": 0.2, "cpu": 0.3}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +185,7 @@ def _eager_seconds(device: torch.device, dtype: DType, workload: Workload) -> fl
         on_gpu = device.type == "cuda"
         peak = peak_flops(device, torch.bfloat16 if on_gpu else getattr(torch, dtype))
         if peak is not None:
-            ends.append(workload.total_flops / (peak * _EAGER_UTILISATION))
+            ends.append(workload.total_flops / (peak * _EAGER_UTILISATION[device.type]))
     return min(ends, default=None)
 
 

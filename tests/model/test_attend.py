@@ -121,10 +121,9 @@ def test_dropped_weights_get_the_gradient_of_those_that_were_left(window: int | 
     dropped = attend(q, k, v, window=window, dropout=Dropout(0.5))
     dropped.backward(direction)
 
-    scores = q @ k.mT / q.shape[-1] ** 0.5
-    weights = scores.masked_fill(~causal_mask(length, length, window=window), -torch.inf).softmax(
-        -1
-    )
+    unseen = ~causal_mask(length, length, window=window)
+    scores = (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(unseen, -torch.inf)
+    weights = scores.softmax(dim=-1)
     left = weights * 2 * (dropped != 0)
     torch.testing.assert_close(dropped, left)
     assert 0.3 < (dropped != 0).sum() / (weights != 0).sum() < 0.7
